@@ -133,7 +133,7 @@ def _share(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cla
         )
 
 
-def _seconds(sentence: Sentence) -> tuple[float, ...]:
+def seconds_named(sentence: Sentence) -> tuple[float, ...]:
     """Seconds of the one period that a sentence names; "30 days" says how long its month is."""
     named = {_ADVERBS.get(m["period"].lower(), m["period"].lower()) for m in _PERIOD.finditer(sentence.text)}
     spans = [m.value / 1e3 for m in sentence.measures if m.dimension == "ms" and m.value >= 3.6e6]
@@ -148,7 +148,7 @@ def _over_period(sentence: Sentence, context: Context, own: Situation) -> Iterat
     """A bare number said of a day or a month, behind a price or a rate."""
     bare = [m for m in sentence.measures if not m.dimension and not m.unit and not m.word]
     line, values = context.said.get("rate", (-9, []))
-    seconds = _seconds(sentence)
+    seconds = seconds_named(sentence)
     if (
         len(bare) != 1
         or not seconds

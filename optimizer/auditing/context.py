@@ -104,6 +104,8 @@ class Context:
     """Quantity of the last figure that was confirmed: what "that is 16 GB per GPU" speaks of."""
     last_tokens: list[float] = field(default_factory=list)
     """Length of the sequences spoken of last: what "64 such sequences" are."""
+    recent: list[Any] = field(default_factory=list)
+    """Sentences in the order in which they were read: what figures may go on from."""
     interned: dict[tuple[object, ...], Any] = field(default_factory=dict)
     """Situations of the audit by their key, so that each computes its values once."""
 

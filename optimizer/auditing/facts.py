@@ -131,7 +131,7 @@ class Situation:
         if self.weight_format == model.native_weight_format:
             weights = float(model.weight_bytes)  # as the checkpoint is, 16-bit parts and scales included
         per_value = KV_BYTES[self.kv_format]
-        values = sum(kind.kv_values(model.kv_heads) for kind in kinds)
+        cached = sum(kind.kv_bytes(model.kv_heads, per_value) for kind in kinds)
         found: Values = {
             "layers": model.layers,
             "hidden": model.hidden_size,
@@ -149,7 +149,7 @@ class Situation:
             "weights": weights,
             "layer_parameters": largest.parameters,
             "layer_weights": largest.parameters * weights / model.parameters,
-            "kv_token": values * per_value,
+            "kv_token": cached,
         }  # fmt: skip
         if len(set(model.ffn_widths)) == 1 or not model.experts:
             found["ffn"] = max(model.ffn_widths, default=0)
@@ -216,7 +216,10 @@ class Situation:
         per_value = KV_BYTES[self.kv_format]
         split = min(tp, model.kv_heads)
         cached = sum(
-            k.kv_values_per_token_per_kv_head * model.kv_heads / split + k.kv_values_per_token_replicated for k in kinds
+            k.kv_values_per_token_per_kv_head * model.kv_heads / split
+            + k.kv_values_per_token_replicated
+            + k.index_bytes_per_token / per_value
+            for k in kinds
         )
         experts = sum(k.experts * k.expert_parameters for k in kinds) / model.parameters
         spread = max(tp, degrees.ep)

@@ -46,7 +46,7 @@ _OPERATOR_AFTER = re.compile(
 def judge_figures(sentence: Sentence, context: Context, lexicon: Lexicon, own: Situation) -> Iterator[Claim]:
     """Every figure of a sentence that names its quantity."""
     for measure in sentence.measures:
-        if _is_operand(sentence.text, measure):
+        if is_operand(sentence.text, measure):
             continue
         said = _judge(sentence, measure, context, lexicon, own) or _derived(sentence, measure, context, own)
         if said is not None:
@@ -68,7 +68,7 @@ def _derived(sentence: Sentence, measure: Measure, context: Context, own: Situat
     return _judge(replace(sentence, terms=terms), measure, context, titles, own)
 
 
-def _is_operand(text: str, measure: Measure) -> bool:
+def is_operand(text: str, measure: Measure) -> bool:
     return bool(_OPERATOR_BEFORE.search(text[: measure.start]) or _OPERATOR_AFTER.match(text[measure.end :]))
 
 
@@ -82,16 +82,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         if m.start > measure.end
     ):
         return None  # "656 of the 671 GB": its unit stands behind the other
-    if measure.dimension == "bytes" and (
-        _OF_CARD.search(sentence.text[: measure.start])
-        or (
-            sentence.has("fits")
-            and any(
-                re.fullmatch(r"s?\s(?:with|mit|de|of|à|zu)\s", sentence.text[g.end : measure.start])
-                for g in sentence.gpus
-            )
-        )
-    ):
+    if measure.dimension == "bytes" and _of_cards(sentence, measure):
         return None  # "four cards of 80 GB": what they are, whatever is said of them
     span = sentence.clause(measure.start)
     candidates = list(quantities_named(sentence, measure, span, lexicon))
@@ -196,6 +187,24 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         if not elsewhere and understood(sentence, measure, candidate, meant, scope, found):
             refuted = _say(sentence, measure, candidate.quantity, found[0], scope, relation, "refuted")
     return refuted
+
+
+def _of_cards(sentence: Sentence, measure: Measure) -> bool:
+    return bool(
+        _OF_CARD.search(sentence.text[: measure.start])
+        or (
+            sentence.has("fits")
+            and any(
+                re.fullmatch(r"s?\s(?:with|mit|de|of|à|zu)\s", sentence.text[g.end : measure.start])
+                for g in sentence.gpus
+            )
+        )
+    )
+
+
+def is_kind_of_card(sentence: Sentence, measure: Measure) -> bool:
+    """Whether a size says what cards are: ``four cards of 80 GB``, ``two 80 GB cards``."""
+    return _of_cards(sentence, measure) or bool(_KIND_OF_CARD.match(sentence.text[measure.end :]))
 
 
 WIDEST_NUMBER = 8

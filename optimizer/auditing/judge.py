@@ -30,6 +30,7 @@ from optimizer.auditing.proportions import judge_proportions
 from optimizer.auditing.rates import judge_rates
 from optimizer.auditing.reading import Statement, read_report
 from optimizer.auditing.scope_labels import with_scope_labels
+from optimizer.auditing.scored import judge_scored
 from optimizer.auditing.sections import Variants
 from optimizer.auditing.sentences import sentences_of
 from optimizer.auditing.sheets import with_sheets
@@ -100,6 +101,8 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
                 found[statement.line] += judge_availability(sentence)
                 found[statement.line] += judge_proportions(sentence, own, words)
                 found[statement.line] += judge_losses(sentence, own)
+                taken = {claim.stated for claim in found[statement.line] if claim.stated}
+                found[statement.line] += judge_scored(sentence, context, own, taken)
             found[statement.line] += worked_cells(statement, context)
     for judges in (FIRST, SECOND):
         for statement in statements:

@@ -87,6 +87,8 @@ def targets_met(sentence: Sentence, context: Context) -> Iterator[Claim]:
     if sentence.has("hypothetical") or len(results) != 1 or len(targets) > 1:
         return
     result, dimension = results[0], times[0].dimension
+    if _MAY.search(sentence.text[: result.start]):
+        return  # how far a prediction may go, and no result
     if targets:
         limit, words = targets[0].value, targets[0].text
     elif dimension == "ms" and sentence.has("target") and len(set(metrics)) == 1 and len(percentiles) == 1:
@@ -126,6 +128,7 @@ _DIFFERENCE = re.compile(
 )
 """Behind a figure: how far it is from another one, ``6 ms below the limit``."""
 
+_MAY = re.compile(r"\b(?:may|might|could)\s(?:reach|be|rise to|go up to|come to)\s$", re.IGNORECASE)
 _PROMISED = re.compile(
     r"\b(?:promised|agreed|committed|zugesagt|vereinbart|versprochen|gefordert|promis|convenu)\b", re.IGNORECASE
 )

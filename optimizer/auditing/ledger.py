@@ -61,7 +61,7 @@ def readings(
     subject = _subject(quantity, situation)
     names = dict(situation.values)
     if quantity.per_tokens:
-        counted = list(_tokens(sentence, measure))
+        counted = list(token_counts(sentence, measure))
         if counted:
             context.last_tokens = counted
         elif _SUCH.search(sentence.text):
@@ -69,7 +69,7 @@ def readings(
         if counted:
             spoken = f"{sentence.statement.section} {sentence.text}"
             spoken += " GPU" if context.speaks_of_gpu(sentence.statement) else ""
-            yield from _of_tokens(quantity, names, scope, counted, _sequences(sentence, measure), subject, spoken)
+            yield from _of_tokens(quantity, names, scope, counted, sequence_counts(sentence, measure), subject, spoken)
             return
     if quantity.per_gpus and quantity.per_gpus in names:
         counts = list(gpu_counts(sentence, measure))
@@ -182,7 +182,7 @@ def _subject(quantity: Quantity, situation: Situation) -> str:
     return " with ".join(parts) or situation.problem.name
 
 
-def _tokens(sentence: Sentence, measure: Measure) -> Iterator[float]:
+def token_counts(sentence: Sentence, measure: Measure) -> Iterator[float]:
     """Numbers of tokens that a sentence states beside a figure: ``a 4,096-token conversation``."""
     for other in sentence.measures:
         if other == measure or other.dimension or other.value < 16:
@@ -217,7 +217,7 @@ def gpu_counts(sentence: Sentence, measure: Measure) -> Iterator[float]:
             yield other.value * (int(times[1]) if times else 1)
 
 
-def _sequences(sentence: Sentence, measure: Measure) -> list[float]:
+def sequence_counts(sentence: Sentence, measure: Measure) -> list[float]:
     found = []
     for other in sentence.measures:
         if other == measure or other.dimension:

@@ -57,6 +57,7 @@ _UNIT = (
     rf"|milliseconds?\b|[Mm]illisekunden?\b|millisecondes?\b|ms\b|msec\b|microseconds?\b|Mikrosekunden\b|microsecondes?\b|[µμu]s\b|ns\b"
     rf"|seconds?\b|secs?\b|Sekunden?\b|secondes?\b|s\b|minutes?\b|Minuten?\b|min\b|hours?\b|Stunden?\b|heures?\b"
     rf"|h\b|days?\b|Tagen?\b|Tage?\b|jours?\b"
+    rf"|[kMm]?Wh\b|(?:kilo|mega)?watt-?hours?\b|(?:Kilo|Mega)?[Ww]attstunden?\b|(?:kilo|méga)?watt-?heures?\b"
     rf"|(?:[km]W|kilo-?[Ww]att|[Ww]att|Watts?|watts?|W)\b(?!h)"
     rf"|%|percent\b|per cent\b|Prozent\b|pour cent\b|p\.\s?c\."
     rf"|billions?\b|bn\b|B\b|millions?\b|trillions?\b|thousand\b|[Mm]illiarden?\b|Mrd\.?|Millionen?\b"
@@ -350,6 +351,9 @@ def unit_of(unit: str) -> tuple[str, tuple[float, ...]]:
         decimal, binary = 1000.0**power, 1024.0**power
         factors = (binary,) if size[2] else (decimal, binary) if power else (1.0,)
         return ("bytes/s", factors[:1]) if rate else ("bytes", factors)
+    hours = re.fullmatch(r"([km]?)wh|(kilo|mega|méga)?watt(?:hours?|stunden?|heures?)", low)
+    if hours:
+        return "Wh", (1e3 if hours[1] == "k" or hours[2] == "kilo" else 1e6 if hours[1] or hours[2] else 1.0,)
     if re.fullmatch(r"[km]?w|(?:kilo)?watts?", low):
         return "W", (1e3 if low[0] == "k" else 1e6 if low[0] == "m" else 1.0,)
     if re.fullmatch(r"%|percent|prozent|pourcent|p\.?c\.?", low):

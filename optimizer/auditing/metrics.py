@@ -57,13 +57,13 @@ _TARGET = re.compile(
     r"\b(?:target|requirement|required|limit|goal|slo|sla|budget|threshold|spec|allowed|agreed|promised|wanted"
     r"|demanded|contract|bounds?|max|maximum|ziel|vorgabe|soll|grenz"
     r"|anforderung|gefordert|erlaubt"
-    r"|objectif|cible|exig|seuil|plafond|ceiling|bound)",
+    r"|objectif|cible|exig|seuil|plafond|ceiling|bound|must|muss|doit)",
     re.IGNORECASE,
 )
 _ACHIEVED = re.compile(
     r"\b(?:achieved|actual|measured|current|observed|result|obtained|delivered|reached|estimate[sd]?|predict\w*|forecast"
     r"|planned|plan|simulat\w*|expected|projected|modell?ed|prognos\w*|geschätzt|erwartet|prévu\w*|estimé\w*|seen"
-    r"|recorded|value|we got|run|bench\w*"
+    r"|recorded|value|we got|run|bench\w*|rehears\w*|trials?|tests?|tested|drill|probe(?:lauf)?|essai"
     r"|gemessen|erreicht|ist\b|messwert|ergebnis|beobachtet|mesur|obtenu|atteint|constat|résultat|observé|relevé)",
     re.IGNORECASE,
 )

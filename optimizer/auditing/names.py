@@ -16,6 +16,7 @@ _GPU = re.compile(
     r"|A10G|Gaudi ?\d?|TPU ?v\d\w?)s?(?![\w])"
 )
 _FORM = re.compile(r"\b(?:SXM\d?|PCIe|NVL)\b", re.IGNORECASE)
+_FORM_BEFORE = re.compile(r"\b(?:SXM|PCIe|NVL)(?=\d?[\s-]$)", re.IGNORECASE)
 _FAMILY = (
     r"(?:meta-)?llama|mixtral|mistral(?:[- ](?:small|large|nemo))?|ministral|qwen|deepseek|gemma|falcon|phi"
     r"|kimi|glm|gpt-oss|gpt|minimax|nemotron"
@@ -45,7 +46,7 @@ def gpus_named(text: str) -> list[Named]:
         bare = re.sub(r"s$", "", match.group()) if not re.match(r"L40S$", match.group()) else match.group()
         after = text[match.end() : match.end() + 28]
         size = re.match(r"[\s-]*(?:SXM\d?|PCIe|NVL)?[\s-]*(\d{2,3})\s?(?:GB|Go)\b", after)
-        form = _FORM.match(after.strip()[:5])
+        form = _FORM.match(after.strip()[:5]) or _FORM_BEFORE.search(text[: match.start()])
         found.append(
             Named(
                 match.start(), match.end(), match.group(), _gpus(bare, size[1] if size else "", form[0] if form else "")

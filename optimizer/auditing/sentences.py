@@ -158,10 +158,10 @@ _CARDS_COUNTED = re.compile(
 )
 """``L4 per node 2, L4 total 8``: the same in a line of short labels."""
 _SCOPE_HEADER = re.compile(
-    r"^(?P<per>(?:per|each|je|pro|par|one)\s)?(?:(?:GPU|card|accelerator|node|server|replica|instance|stage|Karte|Knoten"
+    r"^(?P<per>(?:per|each|je|pro|par|one|a)\s)?(?:the\s)?(?:(?:GPU|card|accelerator|node|server|box|host|machine|replica|instance|stage|Karte|Knoten|Rechner"
     r"|Server|Replikat|carte|nœud"
     r"|serveur|réplique)|(?P<all>(?:whole |entire |gesamter? |tout le )?(?:cluster|fleet|total|all|together|overall"
-    r"|insgesamt|gesamt|zusammen|ensemble)))$",
+    r"|insgesamt|gesamt|zusammen|ensemble)))(?:\s?\([×x]?\s?\d+(?:\s\w+)?\))?$",
     re.IGNORECASE,
 )
 """A column that says what its figures are per."""
@@ -198,6 +198,23 @@ def _pair_of(title: str, cell: str) -> tuple[str, str] | None:
     return f"{names['name']}: {figures['first']}", f"{names['other']} {names['name']}: {figures['second']}"
 
 
+_TWO_NUMBERS = re.compile(r"\s*(?P<first>\d[\d.,]*)\s?[/|:]\s?(?P<second>\d[\d.,]*)\s*")
+
+
+def _slashed(title: str, cell: str) -> tuple[str, ...]:
+    """``Heads: query / key-value | 96 / 8``: the parts of the title one for one, each with the noun that stands before or behind both."""
+    figures = _TWO_NUMBERS.fullmatch(cell)
+    head, _, names = title.partition(":")
+    parts = [part for part in re.split(r"\s+[/|]\s+", names or head) if part.strip()]
+    if figures is None or len(parts) != 2:
+        return ()
+    noun = head.strip() if names else ""
+    first, second = parts
+    if not noun and " " in second.strip() and " " not in first.strip():
+        first = f"{first} {second.strip().split(' ')[-1]}"  # "Query / KV heads"
+    return f"{first.strip()} {noun}: {figures['first']}", f"{second.strip()} {noun}: {figures['second']}"
+
+
 def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Sentence]:
     """``Title: value`` for plain value columns, ``header of title: value`` where the heading says what the column holds."""
     title = statement.cells[0] if statement.cells else ""
@@ -205,6 +222,10 @@ def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Senten
     for place, cell in enumerate(statement.cells[1:], 1):
         header = statement.header[place] if place < len(statement.header) else ""
         if (not re.search(r"\d", cell) and not re.search(r"NVLink", title)) or _ASIDE.search(header):
+            continue
+        slashed = _slashed(title, cell)
+        if slashed:
+            found += [_sentence(statement, text, lexicon, language, firm=place == 1) for text in slashed]
             continue
         plain = (
             bool(_PLAIN_HEADER.match(header.strip()))
@@ -217,7 +238,8 @@ def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Senten
             continue
         per = _SCOPE_HEADER.match(header.strip())
         if per and not plain:
-            scoped = "in total" if per["all"] else header.strip() if per["per"] else f"per {header.strip()}"
+            header = re.sub(r"^the\s|\s?\([^)]*\)$", "", header.strip(), flags=re.IGNORECASE)
+            scoped = "in total" if per["all"] else header if per["per"] else f"per {header}"
             unit = _UNIT_OF_TITLE.fullmatch(title)
             label = f"{unit['name']} {scoped} {unit['unit']}" if unit else f"{title} {scoped}"
             found.append(_sentence(statement, f"{label}: {cell}", lexicon, language))

@@ -23,7 +23,7 @@ _COMPACT = re.compile(r"\btp[-_]?\d+[-_x×·]?pp[-_]?\d+(?:[-_x×·]?dp[-_]?\d+)
 _BETWEEN = re.compile(r"(?:[\s,;/·×xX*+&|_()–-]|and|with){0,6}")
 _WORDS = (
     r"(?P<{0}>{1})[\s_-]parallel(?:ism|ization)?(?:[\s_-](?:size|degree|width|world size))?(?:\s?\((?:TP|PP|DP|EP)\))?"
-    r"(?:\s?(?:size|degree))?\s?(?:is set to|set to|of|is|:|=|\|)?\s?(?P<{0}n>\d{{1,5}})(?!\d|\.\d|\s?%|\s(?:of|out of)\b)"
+    r"(?:\s?(?:size|degree))?\s?(?:is set to|set to|of degree|of|is|:|=|\|)?\s?(?P<{0}n>\d{{1,5}})(?!\d|\.\d|\s?%|\s(?:of|out of)\b)"
 )
 _OTHER_WORDS = re.compile(
     r"(?:Tensor-?[Pp]arallelität|parallélisme (?:de )?tenseur\w*)(?:\s(?:von|de|=|:))?\s(?P<n>\d{1,3})\b", re.IGNORECASE
@@ -220,7 +220,8 @@ def digits(text: str) -> str:
 
 
 def _spelled(text: str) -> str:
-    """``tensor parallelism over two cards`` as ``tensor parallelism 2 cards``."""
+    """``tensor parallelism over two cards`` as ``tensor parallelism 2 cards``, and of "degree two" as "of degree 2"."""
+    text = _DEGREE.sub(lambda found: f"{found['what']}{SMALL[found['n'].lower()]}", text)
     return _OVER.sub(
         lambda found: f"{found['what']} {SMALL.get(found['n'].lower()) or found['n']} {found['cards']}", text
     )
@@ -242,6 +243,7 @@ _WITH_COPIES = re.compile(
     re.IGNORECASE,
 )
 """``TP2 with two replicas``: one strategy, and no remark on what else there is."""
+_DEGREE = re.compile(rf"(?P<what>\bparallelism (?:of|with) degree (?:of )?)(?P<n>{'|'.join(SMALL)})\b", re.IGNORECASE)
 _OVER = re.compile(
     r"(?P<what>tensor[\s-]parallel(?:ism|ly)?|Tensor-?[Pp]arallelität|parallélisme (?:de )?tenseur\w*)"
     r"(?:\s\w+){0,2}?\s(?:over|across|on|of|with|über|auf|von|sur|à)\s(?:all |the |alle |les )?"

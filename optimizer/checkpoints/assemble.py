@@ -8,10 +8,17 @@ from dataclasses import dataclass, field
 from optimizer.checkpoints.parts import Attention, Decoder, FeedForward, Layer, Linear
 from optimizer.checkpoints.quantization.plan import QuantizationPlan
 from optimizer.checkpoints.quantization.storage import Storage, sixteen
-from optimizer.facts.model import LayerKind, Quantization, WeightFormat
+from optimizer.facts.model import LayerKind, Product, Quantization, WeightFormat
 
 OUTPUT_PROJECTIONS = frozenset({"o_proj", "out_proj", "wo_b"})
 """Modules whose inputs TP cuts; of the others it cuts the outputs."""
+
+
+TENSORS = {"q_proj": "qkv", "k_proj": "qkv", "v_proj": "qkv", "gate_proj": "gate_up", "up_proj": "gate_up",
+           "o_proj": "o", "down_proj": "down", "q_b_proj": "q_b", "kv_b_proj": "kv_b"}  # fmt: skip
+"""Which matrices engines merge into one tensor: vLLM's QKVParallelLinear and MergedColumnParallelLinear."""
+TENSOR_BITS = (8, 16)
+"""Formats whose tensors keep the shape of the matrix; those of 4 bits are repacked as kernels want them."""
 
 
 @dataclass(slots=True)
@@ -55,6 +62,27 @@ class Stores:
             weights.parameters[linear.group] += linear.parameters
             weights.bytes[linear.group] += stored.bytes_of(linear)
         return weights
+
+    def products(self, layer: int, *halves: tuple[Linear, ...]) -> tuple[Product, ...]:
+        """The tensors of a layer beside experts."""
+        cut: dict[tuple[int, str, str], int] = {}
+        key_value: Counter[tuple[int, str, str]] = Counter()
+        for half, linears in enumerate(halves):
+            for linear in linears:
+                prefix, _, name = linear.module.rpartition(".")
+                bits = self.of(layer, linear).bits
+                # A gate beside attention is a tensor of its own.
+                merged = TENSORS.get(name) if half or name not in ("gate_proj", "up_proj") else name
+                if merged is None or linear.group == "replicated" or linear.copies > 1 or bits not in TENSOR_BITS:
+                    continue
+                key = half, prefix, merged
+                cut.setdefault(key, 0)
+                size = linear.parameters * int(bits) // 8
+                if linear.group == "key_value":
+                    key_value[key] += size
+                else:
+                    cut[key] += size
+        return tuple(Product(cut_bytes=size, key_value_bytes=key_value[key]) for key, size in cut.items())
 
     def weigh_expert(self, layer: int, rest: FeedForward) -> int:
         """Bytes of one routed expert."""
@@ -147,6 +175,7 @@ def _kind(index: int, part: Layer, decoder: Decoder, stores: Stores) -> LayerKin
         attention_flop_width=attention.flop_width,
         prefill_flop_width=attention.prefill_flop_width,
         index_heads=attention.index_heads,
+        index_bytes_per_token=attention.index_bytes if stored else 0,
         worked_values_per_token=attention.worked,
         ffn_sharded_parameters=other.parameters["sharded"],
         ffn_unquantized_parameters=ffn_small,
@@ -158,5 +187,7 @@ def _kind(index: int, part: Layer, decoder: Decoder, stores: Stores) -> LayerKin
         ffn_sharded_bytes=other.bytes["sharded"],
         ffn_unquantized_bytes=2 * ffn_small,
         kv_heads=attention.kv_heads if differs else 0,
+        copied_parameters=attention.copied,
+        products=stores.products(index, attention.linears, rest.linears),
         shared_kv_values_per_token=0 if stored else attention.kv_per_kv_head * attention.kv_heads,
     )

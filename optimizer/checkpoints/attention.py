@@ -96,8 +96,16 @@ def without_cache(attention: Attention) -> Attention:
     return replace(attention, linears=linears, shared_cache=True)
 
 
-def latent(config: Config, hidden: int, heads: int) -> Attention:
-    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1): the cache is one compressed vector."""
+INDEX_BLOCK = 128
+"""Values of an index key that share a scale of 4 bytes: DeepseekV32IndexerCache of vLLM, models/deepseek_v2.py (132 B a token)."""
+
+
+def latent(config: Config, hidden: int, heads: int, *, indexed: bool = True) -> Attention:
+    """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1): the cache is one compressed vector.
+
+    Args:
+        indexed: the layer has an indexer of its own where the model has any; else it reads what an earlier one has chosen.
+    """
     rank = config.option("kv_lora_rank", minimum=1)
     rope = config.option("qk_rope_head_dim", default=64, minimum=1)
     nope = config.option("qk_nope_head_dim", minimum=1)
@@ -116,19 +124,41 @@ def latent(config: Config, hidden: int, heads: int) -> Attention:
         Linear("self_attn.kv_b_proj", rank, heads * (nope + value)),
         Linear("self_attn.o_proj", heads * value, hidden),
     ]
-    indexer, indexer_norm, index_width = _indexer(config, hidden, query_rank)
+    indexer, indexer_norm, index_width = _indexer(config, hidden, query_rank) if indexed else ([], 0, 0)
     biases = query_rank + rank + rope + hidden if config.flag("attention_bias") else 0
     return Attention(
         linears=(*linears, *indexer),
         small=query_rank + rank + indexer_norm + biases,
         heads=heads,
         kv_heads=heads,
-        kv_replicated=rank + rope + index_width,
+        kv_replicated=rank + rope,
+        index_bytes=index_width + 4 * -(-index_width // INDEX_BLOCK),
         # Decoding uses the absorbed form: scores against latent + rope values, weighted sum over the latent.
         flop_width=heads * (2 * rank + rope),
         prefill_flop_width=heads * (nope + rope + value),
-        index_heads=config.option("index_n_heads", default=0),
+        index_heads=config.option("index_n_heads", default=0) if indexed else 0,
+        copied=rank * heads * (nope + value),
     )
+
+
+def own_indexers(config: Config, layers: int) -> list[bool]:
+    """Which layers choose what they read; the others read what the last of these has chosen (GLM-5.2, arXiv 2603.12201).
+
+    Source: vLLM ``models/deepseek_v32``: ``max(layer - index_skip_topk_offset + 1, 0) % index_topk_freq``, transformers'
+    ``GlmMoeDsaConfig``: ``indexer_types``.
+
+    Raises:
+        ProblemError: a list in the file does not fit the layers.
+    """
+    listed = config.per_layer("indexer_types", layers)
+    if listed is not None:
+        return [kind != "shared" for kind in listed]
+    pattern = config.values.get("index_topk_pattern")
+    if isinstance(pattern, str) and len(pattern) == layers:
+        return [letter != "S" for letter in pattern]
+    every = config.option("index_topk_freq", default=1, minimum=1)
+    offset = config.option("index_skip_topk_offset", default=2)
+    return [max(layer - offset + 1, 0) % every == 0 for layer in range(layers)]
 
 
 def _indexer(config: Config, hidden: int, query_rank: int) -> tuple[list[Linear], int, int]:

@@ -7,6 +7,7 @@ all, then the rotary scaling unless it is already in the length.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from optimizer.checkpoints.config import Config
 
@@ -37,6 +38,11 @@ def max_context(config: Config, model_type: str) -> int:
     rope = next((config.values[k] for k in ("rope_scaling", "rope_parameters") if config.values.get(k)), None)
     if not isinstance(rope, Mapping) or "gemma3" in model_type:
         return length
+    return scaled(rope, length)
+
+
+def scaled(rope: Mapping[str, Any], length: int) -> int:
+    """Positions with the rotary scaling that a file states."""
     kind = str(rope.get("rope_type", rope.get("type", "default")))
     factor = rope.get("factor")
     if kind in SCALED_ALREADY or isinstance(factor, bool) or not isinstance(factor, int | float) or factor <= 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from optimizer.checkpoints.attention import Heads, grouped_query, heads_of, holds, latent
+from optimizer.checkpoints.attention import Heads, grouped_query, heads_of, holds, latent, own_indexers
 from optimizer.checkpoints.config import Config
 from optimizer.checkpoints.family import Family
 from optimizer.checkpoints.feedforward import dense, dense_width, layers_with_experts, routed
@@ -30,14 +30,22 @@ def read(config: Config, family: Family) -> Decoder:
     hidden, layers = hidden_size(config), config.layers()
     sizes = Heads(*_latent_heads(config)) if family.mla else heads_of(config, hidden)
     attention = latent(config, hidden, sizes.heads) if family.mla else grouped_query(config, family, hidden, sizes)
+    guided = latent(config, hidden, sizes.heads, indexed=False) if family.mla and attention.index_bytes else attention
+    choosing = own_indexers(config, layers) if attention.index_bytes else [True] * layers
     moe = layers_with_experts(config, layers) if family.experts else [False] * layers
     halves = {kind: feed_forward(config, family, hidden, kind) for kind in set(moe)}
     recurrent = delta_layers(config, layers) if family.linear_layers else [False] * layers
     net = gated_delta_net(config, hidden) if any(recurrent) else None
     windows = layer_windows(config, family, layers)
     built = [
-        layer(family, hidden, net if net and linear else attention, halves[kind], 0 if linear else window)
-        for linear, kind, window in zip(recurrent, moe, windows, strict=True)
+        layer(
+            family,
+            hidden,
+            net if net and linear else attention if own else guided,
+            halves[kind],
+            0 if linear else window,
+        )
+        for linear, own, kind, window in zip(recurrent, choosing, moe, windows, strict=True)
     ]
     return assemble(config, family, sizes, tuple(built))
 

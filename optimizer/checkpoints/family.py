@@ -54,6 +54,10 @@ class Family:
     sinks: bool = False
     positions: tuple[str, ...] = ()
     """Keys of the number of learned positions; empty: rotary or none."""
+    rotary: bool = True
+    """Positions are turned in attention where none are learned; false: no positions, or biases by distance (ALiBi)."""
+    local_rotary: bool = False
+    """Layers with windows turn by a base of their own."""
     position_offset: int = 0
     embedding_norm: bool = False
     head_bias: Keys = False

@@ -54,6 +54,10 @@ class Attention:
     prefill_flop_width: int = 0
     index_heads: int = 0
     """Of the indexer that chooses what attention reads."""
+    index_bytes: int = 0
+    """Of a token's index key, on every GPU."""
+    copied: int = 0
+    """Parameters that engines hold once more in 16 bit."""
     worked: int = 0
     """16-bit values of a token that kernels of a recurrent block hold at once in a prompt, cut by TP."""
 

@@ -13,6 +13,18 @@ if TYPE_CHECKING:
 
 LEAST_LEFT = 0.05
 """Part of a time limit that is left whatever loading took: no limit is below nothing."""
+Prefill = Annotated[
+    str | None,
+    typer.Option(
+        "--prefill",
+        help="Pools: tp=4,count=2 of prefill, group=NAME with cluster (docs/disaggregated.md).",
+        metavar="POOL",
+    ),
+]
+Decode = Annotated[
+    str | None,
+    typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

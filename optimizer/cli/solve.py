@@ -14,7 +14,7 @@ from optimizer.cli.asking import asks
 from optimizer.cli.calibrate import Constants
 from optimizer.cli.costs import Costs, CostTableFile, with_costs_asked
 from optimizer.cli.interrupted import answered
-from optimizer.cli.options import Json, gap_of, time_limit_of, trace_file
+from optimizer.cli.options import Decode, Json, Prefill, gap_of, time_limit_of, trace_file
 from optimizer.cli.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
 from optimizer.questions import codes
 
@@ -22,13 +22,25 @@ if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_day import ClusterDayAnswer
+    from optimizer.results.cluster_models import ClusterModelsAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
-    AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer
+    AnyAnswer = (
+        Answer
+        | InventoryAnswer
+        | ChainAnswer
+        | PoolsAnswer
+        | ClusterPoolsAnswer
+        | SeveralAnswer
+        | ClusterModelsAnswer
+        | DayAnswer
+        | ClusterDayAnswer
+    )
 
 TimeLimit = Annotated[
     float | None,
@@ -105,18 +117,8 @@ def solve(
 def check(
     question: Question,
     fixed: Fixed,
-    prefill: Annotated[
-        str | None,
-        typer.Option(
-            "--prefill",
-            help="Judge pools: tp=4,count=2 of prefill, group=NAME with cluster (docs/disaggregated.md).",
-            metavar="POOL",
-        ),
-    ] = None,
-    decode: Annotated[
-        str | None,
-        typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL"),
-    ] = None,
+    prefill: Prefill = None,
+    decode: Decode = None,
     placement: Annotated[
         str | None,
         typer.Option("--placement", help="cluster, chain: judge this placement (docs/placements.md).", metavar="FILE"),
@@ -208,12 +210,14 @@ def _show(problem: Any, answer: AnyAnswer, as_json: bool, full: bool) -> None:
 def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     """The launch line of what keeps every rule and was verified."""
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_day import ClusterDayAnswer
+    from optimizer.results.cluster_models import ClusterModelsAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.day import DayAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
-    unlike = ChainAnswer | SeveralAnswer | DayAnswer
+    unlike = ChainAnswer | SeveralAnswer | ClusterModelsAnswer | DayAnswer | ClusterDayAnswer
     if isinstance(answer, unlike) or answer.status not in ("optimal", "feasible"):
         return ()
     if not answer.verification.passed:

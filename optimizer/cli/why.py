@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from optimizer.cli.asking import asks
-from optimizer.cli.options import Json, time_limit_of
+from optimizer.cli.options import Decode, Json, Prefill, time_limit_of
 from optimizer.questions import codes
 
 if TYPE_CHECKING:
@@ -39,17 +39,28 @@ def why_not(
         list[str] | None,
         typer.Option("--node", help="chain: layers that a node would hold, e.g. n0=0:10.", metavar="NAME=FIRST:LAYERS"),
     ] = None,
+    prefill: Prefill = None,
+    decode: Decode = None,
+    serving: Annotated[
+        str | None,
+        typer.Option("--serving", help="Why not the best joint, or disaggregated, instances.", metavar="KIND"),
+    ] = None,
     time_limit: TimeLimit = None,
     json: Json = False,
 ) -> None:
-    """Why a strategy, or part of one, is not the answer: not allowed, worse, a tie; and when it would win."""
+    """Why a strategy, pools, or part of one, is not the answer: not allowed, worse, a tie; and when it would win."""
     from optimizer.questions.why_not import why_not as ask
+    from optimizer.reading.pools import pools_of, serving_of
     from optimizer.reading.proposal import layers_option
     from optimizer.render.why import print_why_not, why_not_data
 
     layers, limit = layers_option(node or []), time_limit_of(time_limit)
+    pools, kind = pools_of(prefill, decode), serving_of(serving)
     with _live() as live:
-        found = ask(question.problem, fixed, layers=layers, stated=question.stated, time_limit_s=limit, progress=live)
+        found = ask(
+            question.problem, fixed, layers=layers, pools=pools, serving=kind, stated=question.stated, time_limit_s=limit,
+            progress=live,
+        )  # fmt: skip
     _print(why_not_data(found) if json else None, lambda: print_why_not(found))
     _leave(codes.of_why_not(found), found.verification)
 

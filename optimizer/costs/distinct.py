@@ -35,3 +35,13 @@ def distinct_pairs(first: Ints, second: Ints) -> tuple[Ints, Ints]:
     inverse: Ints = np.empty(len(key), dtype=np.int64)
     inverse[order] = np.cumsum(new) - 1
     return order[new], inverse
+
+
+def distinct_loads(shape: Ints, rate: npt.NDArray[np.float64]) -> tuple[Ints, Ints]:
+    """The same as ``distinct`` for whole numbers beside floats, faster for many rows; first positions ascend by both."""
+    order = np.lexsort((rate, shape))
+    new = np.ones(len(order), dtype=np.bool_)
+    new[1:] = (shape[order][1:] != shape[order][:-1]) | (rate[order][1:] != rate[order][:-1])
+    inverse: Ints = np.empty(len(order), dtype=np.int64)
+    inverse[order] = np.cumsum(new) - 1
+    return order[new], inverse

@@ -32,15 +32,22 @@ def unavailability(mtbf_hours: float, repair_hours: float) -> float:
     return repair_hours / (mtbf_hours + repair_hours)
 
 
-def down_states(hardware: HardwareFacts, instance_gpus: Ints, instances: Ints) -> DownStates:
-    """States for each pair, (Q,) each; see the module docstring for the source."""
-    first, inverse = distinct_pairs(instance_gpus, instances)
-    each = _states(hardware, instance_gpus[first], instances[first])
+def down_states(hardware: HardwareFacts, instance_gpus: Ints, instances: Ints, nodes: Ints | None = None) -> DownStates:
+    """States for each pair, (Q,) each; see the module docstring for the source.
+
+    Args:
+        nodes: that each is spread over, (Q,); left out, all there are.
+    """
+    nodes = np.full_like(instances, hardware.nodes) if nodes is None else nodes
+    some, back = distinct_pairs(instances, nodes)
+    pair, inverse = distinct_pairs(instance_gpus, back)
+    first = some[back[pair]]
+    each = _states(hardware, instance_gpus[pair], instances[first], nodes[first])
     return DownStates(*(getattr(each, name)[inverse] for name in DownStates.__dataclass_fields__))
 
 
-def _states(hardware: HardwareFacts, instance_gpus: Ints, instances: Ints) -> DownStates:
-    rates, per_node, nodes = hardware.failures, hardware.gpus_per_node, hardware.nodes
+def _states(hardware: HardwareFacts, instance_gpus: Ints, instances: Ints, nodes: Ints) -> DownStates:
+    rates, per_node = hardware.failures, hardware.gpus_per_node
     node = unavailability(rates.node_mtbf_hours, rates.repair_hours)
     gpu = unavailability(rates.gpu_mtbf_hours, rates.repair_hours)
     gpus_up = ((1 - gpu) ** instance_gpus).astype(np.float64)

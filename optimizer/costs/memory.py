@@ -162,7 +162,7 @@ def memory_table(
         weights=_up(np.where(present, weights, 0)),
         activations=activations_up,
         communication=np.where(present & several, shared, 0).astype(np.int64),
-        engine=np.full(present.shape, sum(part.value for part in known.counted) * MIB, dtype=np.int64),
+        engine=np.full(present.shape, engine_bytes(problem), dtype=np.int64),
         kv_per_sequence=_up(np.where(present, kv, 0)),
         logits_per_sequence=np.zeros_like(sampling) if problem.paged else _up(logits),
         sampling=sampling,
@@ -170,6 +170,12 @@ def memory_table(
         state_block=state_block_bytes(problem, table, arrays),
         held=held(problem, table, arrays) if problem.paged else None,
     )
+
+
+def engine_bytes(problem: Problem) -> int:
+    """What an engine counts on every GPU beside weights, activations and cache: its own parts, and tables of rotary positions."""
+    known = overhead_on(problem)
+    return sum(part.value for part in known.counted) * MIB + known.rotary_bytes * problem.model.rotary_values
 
 
 def bytes_of_sequences(problem: Problem, tokens: Ints, table: ShapeTable, arrays: LayerArrays, shape: int) -> Ints:

@@ -227,6 +227,7 @@ def _rest(kind: LayerKind) -> LayerKind:
         (
             "key_value_parameters",
             "replicated_parameters",
+            "copied_parameters",
             "key_value_bytes",
             "replicated_bytes",
             "kv_values_per_token_per_kv_head",
@@ -237,6 +238,7 @@ def _rest(kind: LayerKind) -> LayerKind:
             "bytes_per_token_in_flight",
             "attention_flop_width",
             "index_heads",
+            "index_bytes_per_token",
             "prefill_flop_width",
         ),
         0,

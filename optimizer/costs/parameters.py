@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.catalog.constants import CostConstants
+from optimizer.costs.loaded import beyond_checkpoint
 from optimizer.costs.shapes import Bools, Floats, Ints, ShapeTable
 from optimizer.engines.kernels import kernels_of
+from optimizer.engines.memory import overhead_on
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
@@ -53,7 +55,8 @@ class LayerArrays:
     """Bytes, parameters and FLOP widths per layer of each kind, on one GPU of each shape."""
 
     linear_parameters: Floats  # (S, K) p_lin
-    resident_bytes: LongFloats  # (S, K) w: weights of a layer, experts included
+    resident_bytes: LongFloats  # (S, K) w: weights of a layer, experts and what engines hold beyond them included
+    beyond_bytes: Ints  # (S, K) the part of resident_bytes that no checkpoint holds
     read_bytes: Floats  # (S, K) weights a decode step reads, experts excluded
     kv_bytes_per_token: Floats  # (S, K) kappa, of this GPU's share of the tokens
     state_bytes: Floats  # (S, K) per sequence
@@ -111,15 +114,18 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
     read = linear_bytes + small_bytes
     loaded = one_expert_bytes * _expert_padding(problem, table)[:, None]
     spread = loaded * experts / table.expert_gpus[:, None].astype(np.longdouble)
+    beyond = beyond_checkpoint(model, table.tp, own[:, 0], overhead_on(problem).measures_device)
     kv_byte = np.array([KV_BYTES[s.kv_format] for s in table.shapes], dtype=np.float64)[:, None]
     per_head, latent = of("kv_values_per_token_per_kv_head"), of("kv_values_per_token_replicated")
     state, state_everywhere = of("state_values_per_sequence"), of("state_values_replicated")
     padded = -(-model.vocabulary // VOCABULARY_PADDING) * VOCABULARY_PADDING
     tables = _tables(model, own[:, 0], padded, table.tp)
-    per_token = np.ceil((per_head * kv_per_gpu + latent) * kv_byte / table.dcp[:, None] - 1e-9)
+    held = (per_head * kv_per_gpu + latent) * kv_byte + of("index_bytes_per_token")
+    per_token = np.ceil(held / table.dcp[:, None] - 1e-9)
     return LayerArrays(
         linear_parameters=linear.astype(np.float64),
-        resident_bytes=(read + spread).astype(np.longdouble),
+        resident_bytes=(read + spread).astype(np.longdouble) + beyond,
+        beyond_bytes=beyond,
         read_bytes=read.astype(np.float64),
         kv_bytes_per_token=per_token,
         state_bytes=(state / tp + state_everywhere) * 2,

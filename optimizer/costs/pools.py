@@ -24,6 +24,9 @@ from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
 
+NOTHING_LEFT = -92.0
+"""Logarithm of a share, 1e-40, that changes no sum of floats."""
+
 
 @dataclass(frozen=True, slots=True)
 class PoolLink:
@@ -292,34 +295,52 @@ class PoolCosts:
             shape: (Q,) shapes.
             rate_per_s: (Q,) requests/s at one rank; infinite where none is left.
         """
-        parts = [self._decode(shape[at : at + 256], rate_per_s[at : at + 256]) for at in range(0, len(shape), 256)]
-        if not parts:
-            return self._decode(shape, rate_per_s)
+        # Ranks of like load in progress together: the chain is followed only as far as the busiest of them reaches.
+        order = np.argsort(np.where(np.isinf(rate_per_s), -1.0, rate_per_s), kind="stable")
+        parts = [self._decode(shape[some], rate_per_s[some]) for some in np.split(order, range(256, len(order), 256))]
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
         return DecodeLoad(
-            **{name: np.concatenate([getattr(one, name) for one in parts]) for name in DecodeLoad.__dataclass_fields__}
+            **{
+                name: np.concatenate([getattr(one, name) for one in parts])[back]
+                for name in DecodeLoad.__dataclass_fields__
+            }
         )
+
+    def _reached(self, shape: Ints, rate: Floats) -> int:
+        """Sequences in progress beyond which nothing of any chain here is left in the digits of a float, N at most.
+
+        With fewer arrivals every state beyond the likeliest of the busiest chain is rarer still.
+        """
+        if not len(shape):
+            return self.slots
+        busiest = float(rate.max())
+        logs = self._logs[sorted(set(shape.tolist()))] + np.log(busiest) * np.arange(self.slots + 1)
+        alive = (logs > logs.max(axis=1, keepdims=True) + NOTHING_LEFT).any(axis=0)
+        return int(np.flatnonzero(alive)[-1])
 
     def _decode(self, shape: Ints, rate_per_s: Floats) -> DecodeLoad:
         gone = np.isinf(rate_per_s)
         rate = np.where(gone, 1e-12, rate_per_s / 1e3)
-        n = np.arange(self.slots + 1, dtype=np.float64)
+        reached = max(1, self._reached(shape, rate))
+        n = np.arange(reached + 1, dtype=np.float64)
         ratio = rate * self.residence_ms[shape, -1] / self.slots
         stable = ~gone & (ratio < 1)
         ratio = np.where(stable, ratio, 0.0)
-        logs = self._logs[shape] + np.log(rate)[:, None] * n
+        logs = self._logs[shape, : reached + 1] + np.log(rate)[:, None] * n
         logs -= logs.max(axis=1, keepdims=True)
         weights = np.exp(logs)
-        tail = weights[:, -1] * ratio / (1 - ratio)
+        tail = weights[:, -1] * ratio / (1 - ratio) if reached == self.slots else np.zeros(len(shape))
         cumulative = np.cumsum(weights, axis=1)
         total = cumulative[:, -1] + tail
         median = (cumulative < 0.5 * total[:, None]).sum(axis=1)
         reach = 0.99 * total
         k = (cumulative < reach[:, None]).sum(axis=1)
         stable &= k <= self.slots
-        row, inside = np.arange(len(shape)), np.clip(k, 1, self.slots)
+        row, inside = np.arange(len(shape)), np.clip(k, 1, reached)
         c99 = inside - 1 + (reach - cumulative[row, inside - 1]) / weights[row, inside]
         c99 = np.where(k == 0, 0.0, c99)
-        beyond = tail_moments(ratio, self.slots) * weights[:, -1]
+        beyond = tail_moments(ratio, self.slots) * (weights[:, -1] if reached == self.slots else 0.0)
         mean, square, cube = ((weights @ np.stack([n, n**2, n**3], axis=1)).T + beyond) / total
         variance = square - mean**2
         third = cube - 3 * mean * square + 2 * mean**3

@@ -24,6 +24,7 @@ class StartUp:
     """Bytes of one GPU of the stage with the least room for its cache."""
 
     weights: int
+    """With what the engine has loaded beside them: tables of rotary positions."""
     activation_peak: int
     overhead: int
     """``activation_peak`` and everything else that counts against the engine's share beside weights and cache."""
@@ -67,6 +68,7 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
     columns = table.multiplicity[0] > 0
     several = shape.tp * shape.engine_ranks * (shape.pp if known.stages_communicate else 1) > 1
     peak = (memory.activations + memory.logits(slots))[0]
+    tables = known.rotary_bytes * problem.model.rotary_values
     holds, runs_out = engine_of(problem.engine).share, False
     if holds == "weights_and_cache":
         share = Fraction(repr(problem.requirements.gpu_memory_utilization))
@@ -74,11 +76,11 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
         beside = np.full_like(
             peak, problem.hardware.gpu.memory_bytes - int(share * (problem.hardware.gpu.process_mib - begun) * MIB)
         )
-        left = problem.hardware.gpu.memory_bytes - beside - memory.weights[0]
+        left = problem.hardware.gpu.memory_bytes - beside - memory.weights[0] - tables
         parts: tuple[OverheadPart, ...] = (known.context, *((known.communication,) if several else ()))
     else:
-        beside = (memory.activations + memory.logits(slots) + memory.communication + memory.engine)[0]
-        left = memory_budget_bytes(problem) - memory.weights[0] - beside
+        beside = (memory.activations + memory.logits(slots) + memory.communication + memory.engine)[0] - tables
+        left = memory_budget_bytes(problem) - memory.weights[0] - tables - beside
         parts = (*known.counted, *((known.communication,) if several and "communication" in known.counts else ()))
         # Where the engine does not ask what is free, it runs out of memory when what it never counted is more than the rest.
         low = {"context": known.context.low, "communication": known.communication.low if several else 0}
@@ -98,7 +100,7 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
     held = Fraction(max(0, int(left[at])) * tokens, max(1, int(needed[at])))
     uncertain = sum(part.high - part.value for part in parts) * MIB
     return StartUp(
-        weights=int(memory.weights[0, at]),
+        weights=int(memory.weights[0, at]) + tables,
         activation_peak=int(peak[at]),
         overhead=int(beside[at]),
         kv_memory=int(left[at]),

@@ -20,10 +20,12 @@ from optimizer.facts.overhead import StatedOverhead
 
 if TYPE_CHECKING:
     from optimizer.facts.hardware import GpuFacts
+    from optimizer.facts.model import ModelFacts
     from optimizer.facts.problem import Problem
 
 FOLDER = Path(__file__).parent / "data" / "memory"
 Part = Literal["context", "communication", "non_torch", "cuda_graphs"]
+SpecialAttention = Literal["compressed", "indexed"]
 
 
 class OverheadPart(Facts):
@@ -63,8 +65,8 @@ class OnGpus(Facts):
 class Workspaces(Facts):
     """What kernels of one kind of attention take beside that of other models, MiB of each GPU, where it is not measured."""
 
-    attention: Literal["compressed"]
-    """``compressed``: DeepSeek-V4's."""
+    attention: SpecialAttention
+    """``compressed``: DeepSeek-V4's; ``indexed``: an indexer chooses what attention reads (DeepSeek-V3.2, GLM-5)."""
     mib: OverheadPart
     source: str
 
@@ -90,6 +92,10 @@ class MemoryVersion(Facts):
     """Whether what 8 and 16-bit experts work on stays while the profiling run samples."""
     sampling_bytes: Positive
     """Of one logit when the profiling run samples for all sequences at once."""
+    rotary_bytes: Count = 2
+    """Of one value of a table of rotary positions."""
+    measures_device: bool = False
+    """Whether it takes what the driver has given for weights, gaps between tensors with it, rather than what tensors hold."""
     samples_chunks: bool = True
     """Whether a profiling run of prompts in chunks samples at all."""
     steps_in_flight: Count = 1
@@ -126,6 +132,8 @@ class Overhead:
     stages_communicate: bool
     keeps_expert_copies: bool
     sampling_bytes: float
+    rotary_bytes: int
+    measures_device: bool
     samples_chunks: bool
     steps_in_flight: int
     refuses_above_free: bool
@@ -167,7 +175,7 @@ def overhead_of(
     capability: str,
     version: str | None = None,
     stated: StatedOverhead | None = None,
-    compressed: bool = False,
+    attention: SpecialAttention | None = None,
 ) -> Overhead:
     """What an engine takes on a GPU.
 
@@ -175,7 +183,7 @@ def overhead_of(
         capability: of the GPU, as ``GpuFacts.capability`` has it.
         version: of the engine; None: the newest that is known.
         stated: what was measured on the machine.
-        compressed: the model has DeepSeek-V4's attention, whose kernels take workspaces of their own.
+        attention: of a model whose kernels take workspaces of their own.
     """
     known = memory_of(engine)
     here = next(entry for entry in known.gpus if entry.holds_for(capability, version))
@@ -192,7 +200,7 @@ def overhead_of(
         found: OverheadPart = getattr(here, f"{name}_mib")
         if own is not None:
             return OverheadPart(value=own, low=own, high=own)
-        more = [space for space in known.workspaces if compressed and name == "non_torch"]
+        more = [space for space in known.workspaces if space.attention == attention and name == "non_torch"]
         return _sum([found, *(space.mib for space in more)])
 
     return Overhead(
@@ -204,6 +212,8 @@ def overhead_of(
         stages_communicate=at.stages_communicate,
         keeps_expert_copies=at.keeps_expert_copies,
         sampling_bytes=at.sampling_bytes,
+        rotary_bytes=at.rotary_bytes,
+        measures_device=at.measures_device,
         samples_chunks=at.samples_chunks,
         steps_in_flight=at.steps_in_flight,
         refuses_above_free=at.refuses_above_free,
@@ -223,8 +233,14 @@ def overhead_on(problem: Problem, gpu: GpuFacts | None = None) -> Overhead:
         (gpu or problem.hardware.gpu).capability,
         problem.engine_version,
         problem.engine_overhead,
-        problem.model.compressed_attention,
+        _special(problem.model),
     )
+
+
+def _special(model: ModelFacts) -> SpecialAttention | None:
+    if model.compressed_attention:
+        return "compressed"
+    return "indexed" if any(kind.index_bytes_per_token for kind in model.kinds) else None
 
 
 def state_blocks_of(problem: Problem) -> StateBlocks | None:

@@ -53,6 +53,15 @@ class Quantization(Facts):
     """Modules that stay in 16 bit, as the file lists them."""
 
 
+class Product(Facts):
+    """Matrices of a layer that engines keep as one tensor (q, k and v; gate and up), or one that stands alone; bytes without scales."""
+
+    cut_bytes: Amount
+    """Of what TP cuts evenly."""
+    key_value_bytes: Amount = 0
+    """Of k and v, cut by KV heads."""
+
+
 class LayerKind(Facts):
     """One kind of decoder layer. Parameters are counts, KV is in cached values per token (multiply by bytes per value)."""
 
@@ -97,11 +106,17 @@ class LayerKind(Facts):
     kv_heads: CountOrZero = 0
     """KV heads of this kind of layer where layers differ in them; 0: the model's."""
     index_heads: CountOrZero = 0
-    """Heads of the indexer that chooses which tokens of the past attention reads (DeepSeek sparse attention); 0: it reads all."""
+    """Heads of the layer's own indexer, which chooses what tokens of the past attention reads (DeepSeek sparse attention); 0: none."""
+    index_bytes_per_token: Amount = 0
+    """Bytes of a token's index key in the cache of every GPU: 8 bit with their scale, whatever the cache's format."""
     worked_values_per_token: CountOrZero = 0
     """16-bit values of a token of a prompt that kernels of a recurrent layer hold at once, all heads together; 0: fewer than its MLP."""
     shared_kv_values_per_token: CountOrZero = 0
     """Values of all heads that it reads from an earlier layer's cache and does not store again (Gemma 3n)."""
+    copied_parameters: Amount = 0
+    """Parameters that engines hold once more in 16 bit, cut by TP: the up-projection of latent attention, which decoding absorbs."""
+    products: tuple[Product, ...] = ()
+    """Tensors of attention and dense MLPs in 8 or 16 bit, whose memory an engine rounds up as its allocator does."""
 
     def kv_values(self, model_kv_heads: int) -> int:
         """Cached values of one token that a layer of this kind stores, all heads together, once.
@@ -111,6 +126,10 @@ class LayerKind(Facts):
         """
         of_heads = self.kv_values_per_token_per_kv_head * (self.kv_heads or model_kv_heads)
         return of_heads + self.kv_values_per_token_replicated
+
+    def kv_bytes(self, model_kv_heads: int, value_bytes: int) -> int:
+        """Bytes of one token in the cache of a layer of this kind, all heads together, once; ``value_bytes``: of a value."""
+        return self.kv_values(model_kv_heads) * value_bytes + self.index_bytes_per_token
 
     @property
     def latent(self) -> bool:
@@ -203,6 +222,8 @@ class ModelFacts(Facts):
     vision_bytes: Amount = 0
     tower_run: TowerRun | None = None
     """What a profiling run takes for images or videos; None: no vision tower, or one whose largest item is not known."""
+    rotary_values: Amount = 0
+    """Values of the tables of rotary positions that engines build for the whole context, on every GPU."""
     mtp_parameters: Amount = 0
     """Multi-token-prediction modules in the checkpoint: loaded only where speculation is switched on; not in ``parameters``."""
     mtp_bytes: Amount = 0

@@ -93,6 +93,22 @@ def solve_cluster_pools(
     return replace(answer, explanation=(*answer.explanation, *cluster_words(chosen, answer)))
 
 
+def found_cluster_pools(problem: InventoryProblem, fixed: FixedPools, clock: Clock) -> ClusterPoolsAnswer | None:
+    """The best pools, neither verified nor explained; None where there are none, or none were found in time.
+
+    Raises:
+        ProblemError: as for ``solve_cluster_pools``.
+    """
+    refuse_cluster(problem)
+    _groups_known(problem, fixed)
+    columns = columns_on(problem, fixed)
+    found = best_of(columns, clock)
+    if found.picked is None or columns is None:
+        return None
+    bound = found.bound_ns if found.outcome != "optimal" else None
+    return _answer(problem, ChosenPools(columns, found.picked), found.outcome, bound)
+
+
 def check_cluster_pools(
     problem: InventoryProblem, fixed: FixedPools, *, time_limit_s: float | None = None
 ) -> ClusterPoolsAnswer:

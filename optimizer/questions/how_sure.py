@@ -11,8 +11,10 @@ from optimizer.reading.question import kind_of
 if TYPE_CHECKING:
     from optimizer.explain.uniform.how_sure import HowSure
     from optimizer.facts.inventory import InventoryProblem
+    from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
+    from optimizer.results.pools_why import PoolsHowSure
     from optimizer.results.why import InventoryHowSure
 
 Progress = Callable[[Any], None]
@@ -24,8 +26,14 @@ def how_sure(
     stated: Stated | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
-) -> HowSure | InventoryHowSure:
+) -> HowSure | InventoryHowSure | PoolsHowSure:
     """Over which range of each uncertain fact the answer stays the best. Raises ``ProblemError``."""
+    if getattr(problem, "serving", "joint") != "joint":
+        from optimizer.questions.pools_how_sure import pools_how_sure
+        from optimizer.reading.stated_any import stated_of_any
+
+        asked = cast("Problem | InventoryProblem", problem)
+        return pools_how_sure(asked, stated or stated_of_any(asked), time_limit_s=time_limit_s)
     if kind_of(problem) == "inventory":
         from optimizer.questions.inventory_why import inventory_how_sure
 

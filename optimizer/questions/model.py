@@ -83,7 +83,7 @@ def kv_bytes_per_token(model: ModelFacts) -> dict[str, Any]:
     sums = {"full": 0, "window": 0, "shared": 0}
     for kind in _kinds(model):
         shared = kind.shared_kv_values_per_token
-        sums["window" if kind.window_tokens else "full"] += (kind.kv_values(model.kv_heads) + shared) * size
+        sums["window" if kind.window_tokens else "full"] += kind.kv_bytes(model.kv_heads, size) + shared * size
         sums["shared"] += shared * size
     return {**sums, "format": asked or model.native_dtype}
 

@@ -11,6 +11,7 @@ from optimizer.explain.pools.conflict import conflict_of, nearest_pair
 from optimizer.explain.pools.repair import repairs_of
 from optimizer.explain.pools.why import limits_of, sentences
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.one_group import one_group
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import model_read, unverified, with_verification
 from optimizer.results.pools import FixedPools, PoolsAnswer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from optimizer.search.uniform.solve import Progress
 
 MOST_GPUS = 512
-"""More GPUs are not searched for pools."""
+"""More GPUs are searched as one group of an inventory, where that means the same."""
 
 
 def refuse(problem: Problem, *, gpus: bool = True) -> None:
@@ -44,7 +45,10 @@ def refuse(problem: Problem, *, gpus: bool = True) -> None:
 
     transfer_of(problem.engine)
     if gpus and problem.hardware.gpus > MOST_GPUS:
-        raise no("hardware.nodes", f"more than {MOST_GPUS:,} GPUs are not searched")
+        if problem.objective.preset == "capacity":
+            raise no("hardware.nodes", f"capacity of more than {MOST_GPUS:,} GPUs is not searched")
+        if one_group(problem) is None:
+            raise no("hardware.nodes", f"NVLink domains over nodes with more than {MOST_GPUS:,} GPUs are not searched")
     if not problem.hardware.gpu.peer_links:
         raise no("hardware.gpu", f"{problem.hardware.gpu.name} reaches no other GPU, so that no cache can be sent")
     if work.prefix is not None:
@@ -101,6 +105,21 @@ def solve_pools(
         verification = verify_pools(problem, answer, fixed, exhaustive=not ctrl_c.came)
     answer = with_verification(answer, verification)
     return replace(answer, explanation=(*answer.explanation, *sentences(problem, columns, found.pair, answer)))
+
+
+def found_pools(problem: Problem, fixed: FixedPools, clock: Clock) -> PoolsAnswer | None:
+    """The best pair of pools, neither verified nor explained; None where there is none, or none was found in time.
+
+    Raises:
+        ProblemError: as for ``solve_pools``.
+    """
+    refuse(problem)
+    check_rules(problem, rule_ids(problem))
+    columns = columns_of(problem, fixed)
+    found = best(problem, fixed, columns, clock)
+    if found.pair is None or columns is None:
+        return None
+    return _answer(problem, columns, found.pair, found.outcome, found.bound_ns if found.outcome != "optimal" else None)
 
 
 def _none(

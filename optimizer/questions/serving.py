@@ -7,34 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from optimizer.explain.common.numbers import milliseconds, time_or_none
-from optimizer.facts.errors import ProblemError
+from optimizer.explain.common.numbers import milliseconds
 from optimizer.facts.problem import Problem
-from optimizer.reading.question import kind_of
+from optimizer.questions.pools_against import between_answers
 from optimizer.results.answer import Answer
 from optimizer.results.pools import PoolsAnswer
 
 if TYPE_CHECKING:
     from optimizer.facts.inventory import InventoryProblem
-    from optimizer.reading.question import AnyProblem
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
 
 SETTLED = ("optimal", "infeasible")
-
-
-def no_cluster_pools(problem: AnyProblem) -> None:
-    """Refuse pools on an inventory where only those on equal nodes are known.
-
-    Raises:
-        ProblemError: the problem asks for them.
-    """
-    serving = getattr(problem, "serving", "joint")
-    if serving != "joint" and kind_of(problem) == "inventory":
-        raise ProblemError(
-            "serving",
-            f"{serving} with cluster: is taken by optimizer solve and check; for this question state hardware:, or serving: joint",
-        )
 
 
 def joint_of(problem: Problem) -> Problem:
@@ -87,22 +71,13 @@ def _beside(problem: Problem, chosen: Any, other: Any) -> list[str]:
         why = other.conflicts[0].sentence if other.conflicts else f"their search ended {other.status}"
         return [f"{name} instead: {why}"]
     mine, its = chosen.metrics, other.metrics
-    said = [
+    said = (
         f"{name} instead, {other.strategy.label}: {milliseconds(other.objective.value)} a request against "
         f"{milliseconds(chosen.objective.value)}, {other.strategy.gpus} GPUs against {chosen.strategy.gpus}, "
         f"at most {its.max_request_rate:.2f} requests/s against {mine.max_request_rate:.2f}."
-    ]
-    parts = [
-        f"{label} {time_or_none(getattr(its, field))} against {time_or_none(getattr(mine, field))}"
-        for field, label in (
-            ("ttft_p50_ms", "TTFT P50"),
-            ("ttft_p99_ms", "TTFT P99"),
-            ("tpot_p50_ms", "TPOT P50"),
-            ("tpot_p99_ms", "TPOT P99"),
-            ("request_mean_ms", "mean request"),
-        )
-    ]
-    return [*said, f"There {', '.join(parts)}."]
+    )
+    pools, joint = (chosen, other) if isinstance(other, Answer) else (other, chosen)
+    return [said, *between_answers(problem, pools, joint)]
 
 
 def joint_inventory(problem: InventoryProblem) -> InventoryProblem:
@@ -128,7 +103,8 @@ def better_on_inventory(
     other: Any = pools if chosen is joint else joint
     open_ended = other.status not in SETTLED or not other.verification.passed
     status = "feasible" if open_ended and chosen.status == "optimal" else chosen.status
-    said_beside = _inventory_beside(chosen, other, "Prefill and decode pools" if chosen is joint else "Joint instances")
+    name = "Prefill and decode pools" if chosen is joint else "Joint instances"
+    said_beside = _inventory_beside(problem, chosen, other, name)
     best: Any = replace(chosen, status=status, explanation=(*chosen.explanation, *said_beside))
     return best  # type: ignore[no-any-return]
 
@@ -148,7 +124,7 @@ def _inventory_rank(problem: InventoryProblem, answer: Any, joint: bool) -> tupl
     return first, value, not joint
 
 
-def _inventory_beside(chosen: Any, other: Any, name: str) -> list[str]:
+def _inventory_beside(problem: InventoryProblem, chosen: Any, other: Any, name: str) -> list[str]:
     """Why not the other kind, term by term."""
     if other.objective is None:
         why = other.conflicts[0].sentence if other.conflicts else f"their search ended {other.status}"
@@ -160,23 +136,5 @@ def _inventory_beside(chosen: Any, other: Any, name: str) -> list[str]:
     )
     if mine[1] and its[1]:
         said += f", {its[1]:,.2f} an hour against {mine[1]:,.2f}"
-    return [f"{said}.", *_worst_times(chosen, other)]
-
-
-def _worst_times(chosen: Any, other: Any) -> list[str]:
-    parts = []
-    for field, label in (("ttft_p99_ms", "TTFT P99"), ("tpot_p99_ms", "TPOT P99"), ("request_mean_ms", "mean request")):
-        its, mine = _slowest(other, field), _slowest(chosen, field)
-        if its is not None and mine is not None:
-            parts.append(f"{label} {time_or_none(its)} against {time_or_none(mine)}")
-    return [f"There {', '.join(parts)}."] if parts else []
-
-
-def _slowest(answer: Any, field: str) -> float | None:
-    """A time of the slowest part of an answer of either kind; None: no finite value, or not stated."""
-    if hasattr(answer, "metrics"):
-        found: float | None = getattr(answer.metrics, field, None)
-        return found
-    values = [getattr(pool.metrics, field, None) for pool in answer.pools]
-    known = [value for value in values if value is not None]
-    return max(known) if known and len(known) == len(values) else None
+    pools, joint = (other, chosen) if hasattr(chosen, "pools") else (chosen, other)
+    return [f"{said}.", *between_answers(problem, pools, joint)]

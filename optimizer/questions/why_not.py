@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from optimizer.facts.errors import ProblemError
 from optimizer.questions.refused import INSTEAD, equal_nodes, refuse_several
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from optimizer.explain.uniform.why_not import WhyNot
     from optimizer.facts.chain import ChainProblem
     from optimizer.facts.inventory import InventoryProblem
+    from optimizer.facts.problem import Problem
     from optimizer.facts.proposal import ChainProposal
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
+    from optimizer.results.pools import FixedPools
+    from optimizer.results.pools_why import PoolsWhyNot
     from optimizer.results.why import ChainWhyNot, InventoryWhyNot
 
 Progress = Callable[[Any], None]
@@ -27,16 +30,20 @@ def why_not(
     fixed: Fixed = Fixed(),
     *,
     layers: ChainProposal | None = None,
+    pools: FixedPools | None = None,
+    serving: Literal["joint", "disaggregated"] | None = None,
     stated: Stated | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
-) -> WhyNot | InventoryWhyNot | ChainWhyNot:
+) -> WhyNot | InventoryWhyNot | ChainWhyNot | PoolsWhyNot:
     """Why a proposal is not the answer: not allowed (with what conflicts), worse term by term, a tie, or it is the best.
 
     Args:
         problem: from ``load_problem``.
         fixed: at least one decision; the rest is chosen as well as possible.
         layers: of a chain, in place of ``fixed``: the interval that each of some nodes holds.
+        pools: in place of ``fixed``, decisions of prefill and decode pools.
+        serving: in place of both, the best of one kind of instances.
         stated: the problem file, by whose fields changes are named.
         time_limit_s: of each search over an inventory.
         progress: called while they run.
@@ -46,6 +53,8 @@ def why_not(
     """
     refuse_several(problem, "why-not")
     if kind_of(problem) == "chain":
+        if pools is not None or serving is not None:
+            raise ProblemError("--prefill", "pools are for hardware: and cluster:, not for kind: chain")
         if layers is None or fixed.any:
             raise ProblemError("kind", f"chain: TP, PP and DP have no meaning here: {INSTEAD['why-not']}")
         from optimizer.questions.chain_check import why_not_chain
@@ -53,6 +62,11 @@ def why_not(
         return why_not_chain(cast("ChainProblem", problem), layers, time_limit_s=time_limit_s, progress=progress)
     if layers is not None:
         raise ProblemError("--node", "names nodes of a chain; say --tp, --pp and the other decisions here")
+    if pools is not None or serving is not None or getattr(problem, "serving", "joint") != "joint":
+        from optimizer.questions.pools_why_not import pools_why_not
+
+        asked = cast("Problem | InventoryProblem", problem)
+        return pools_why_not(asked, fixed, pools, serving, stated=stated, time_limit_s=time_limit_s)
     if not fixed.any:
         raise ProblemError("why-not", "needs at least one decision, e.g. --tp 8 --pp 1")
     kind = kind_of(problem)

@@ -40,7 +40,7 @@ def with_draft_model(stated: Speculation, model: ModelFacts, folder: Path, resol
     except ProblemError as error:
         raise ProblemError(NAME, f"{error.message}; or state {', '.join(DRAFT_FIELDS)}") from None
     _refuse(draft, model)
-    cache = 2 * sum(draft.kinds[kind].kv_values(draft.kv_heads) for kind in draft.kind_of_layer)
+    cache = sum(draft.kinds[kind].kv_bytes(draft.kv_heads, 2) for kind in draft.kind_of_layer)
     own = {
         "draft_parameters": draft.parameters / 1e9,
         "draft_layers": draft.layers,

@@ -209,6 +209,15 @@ def _compact(nodes: list[dict[str, Any]], links: Pairs) -> dict[str, Any]:
                 break
         else:
             groups.append([name])
+    listed = [(a, b) for a, b in links if (b, a) not in links or links[a, b] != links[b, a] or a < b]
+    one_by_one = {
+        "links": [
+            {"src": a, "dst": b, "bidirectional": links.get((b, a)) == links[a, b], **links[a, b]} for a, b in listed
+        ]
+    }
+    if any(stated.values()) and len(groups) > len(set(stated.values())) and len(groups) > len(names) / 2:
+        # Links that all differ: a partition for nearly every node would hide the stated ones and save no line.
+        return one_by_one
     home = {name: number for number, group in enumerate(groups) for name in group}
     between: dict[tuple[int, int], dict[str, Any]] = {}
     for a in names:
@@ -218,13 +227,7 @@ def _compact(nodes: list[dict[str, Any]], links: Pairs) -> dict[str, Any]:
             wire = links.get((a, b), {})
             pair = (min(home[a], home[b]), max(home[a], home[b]))
             if between.setdefault(pair, wire) != wire:
-                listed = [(a, b) for a, b in links if (b, a) not in links or links[a, b] != links[b, a] or a < b]
-                return {
-                    "links": [
-                        {"src": a, "dst": b, "bidirectional": links.get((b, a)) == links[a, b], **links[a, b]}
-                        for a, b in listed
-                    ]
-                }
+                return one_by_one
     label = {number: _label(number, groups, stated) for number in range(len(groups))}
     for node in nodes:
         node["partition"] = label[home[node["name"]]]

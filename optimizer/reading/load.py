@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import nodes_stated
@@ -16,7 +15,7 @@ from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.engines.sixteen_bit import served_on
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Objective, Requirements, SearchLimits
-from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.file import HardwareInput, ProblemFile
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
 from optimizer.facts.model import ModelFacts
@@ -24,6 +23,7 @@ from optimizer.facts.problem import Problem
 from optimizer.facts.text import name_from_path, name_of, shown
 from optimizer.reading import local_files
 from optimizer.reading.checkpoint import model_at
+from optimizer.reading.fields import what_is_one
 from optimizer.reading.files import Document, read_mapping
 from optimizer.reading.money import in_ms, interruptions, with_interruptions
 from optimizer.reading.numbers import said_of_number
@@ -354,9 +354,7 @@ def error_sentence(detail: Any, schema: Any, what: str = "the problem file") -> 
     """One of pydantic's findings in words: the value, and what would be right."""
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
     if kind == "extra_forbidden":
-        known = known_fields(detail["loc"][:-1], schema)
-        hint = closest(str(detail["loc"][-1]), known) if known else "remove it"
-        return f"is not a field of {what}; {hint}"
+        return f"is not a field of {what}; {what_is_one(detail['loc'], schema)}"
     if kind == "missing":
         return "is missing"
     if kind == "finite_number" or (isinstance(value, float) and not math.isfinite(value)):
@@ -402,22 +400,3 @@ def _path(location: tuple[int | str, ...], values: Any) -> list[str]:
             continue
         path.append(str(part))
     return path
-
-
-def known_fields(location: Sequence[int | str], schema: Any = ProblemFile) -> list[str]:
-    """Field names allowed at a location of the problem file; none where anything is allowed, or nothing more."""
-    found: list[Any] = [schema]
-    for part in location:
-        inner = [kind for kind in found if hasattr(kind, "model_fields")]
-        if part in {kind.__name__ for kind in inner}:
-            continue  # not a key but the branch of a union.
-        fields = [kind.model_fields[part].annotation for kind in inner if part in kind.model_fields]
-        if fields:  # else an index, or a key of a mapping whose values are in found already
-            found = [one for kind in fields for one in _kinds(kind)]
-    return sorted({name for kind in found for name in getattr(kind, "model_fields", {})})
-
-
-def _kinds(annotation: Any) -> list[Any]:
-    """What an annotation is made of: the branches of a union, the values of a list or mapping."""
-    inner = [one for one in get_args(annotation) if not isinstance(one, FieldInfo)]
-    return [kind for one in inner for kind in _kinds(one)] if inner else [annotation]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.results.pools import FixedPool, FixedPools
 
@@ -27,6 +29,17 @@ def pools_of(prefill: str | None, decode: str | None) -> FixedPools | None:
         return None
     stated = ((prefill, "--prefill"), (decode, "--decode"))
     return FixedPools(*(FixedPool() if text is None else pool_of(text, option) for text, option in stated))
+
+
+def serving_of(text: str | None) -> Literal["joint", "disaggregated"] | None:
+    """One kind of instances.
+
+    Raises:
+        ProblemError: neither of the two.
+    """
+    if text is None or text == "joint" or text == "disaggregated":
+        return text  # type: ignore[return-value]
+    raise ProblemError("--serving", f"{text!r} is not known; {closest(text, ('joint', 'disaggregated'))}")
 
 
 def pool_of(text: str, option: str) -> FixedPool:

@@ -24,6 +24,7 @@ from optimizer.results.answer import SCHEMA_VERSION, Conflict, Metrics, Objectiv
 from optimizer.results.audit import VERDICTS, Claim, Parsed
 from optimizer.results.front import ParetoFront
 from optimizer.results.inventory import InventoryRepair
+from optimizer.results.pools_why import PoolsHowSure, PoolsWhyNot, PoolsWhyThis
 from optimizer.results.why import ChainWhyNot, InventoryHowSure, InventoryWhyNot, InventoryWhyThis
 from optimizer.sweeps.points import Checked, InventoryFigures, PoolsAt
 
@@ -42,15 +43,19 @@ def command_schema() -> Schema:
         add_type(defs, of)
     with_gpus(defs)
     defs["Repair"]["properties"]["changes"] = CHANGES
-    defs["InventoryRepair"]["properties"]["changes"] = CHANGES
+    for name in ("InventoryRepair", "PoolsRepair"):
+        defs[name]["properties"]["changes"] = CHANGES
     more = {
         "UniformWhyNot": _why_not(),
         "InventoryWhyNot": _of(defs, InventoryWhyNot, "inventory", decided_by=NULL, flip=NULL),
+        "PoolsWhyNot": _of_pools(defs, PoolsWhyNot),
         "ChainWhyNot": _of(defs, ChainWhyNot, "chain"),
         "UniformWhyThis": _why_this(),
         "InventoryWhyThis": _of(
             defs, InventoryWhyThis, "inventory", strategy=NULL, against={"type": "array", "maxItems": 0}
         ),
+        "PoolsWhyThis": _of_pools(defs, PoolsWhyThis),
+        "PoolsHowSure": _of_pools(defs, PoolsHowSure, strategy=NULL),
         "UniformHowSure": _how_sure(),
         "InventoryHowSure": _of(defs, InventoryHowSure, "inventory", strategy=NULL),
         "SweepPoint": _point(),
@@ -73,6 +78,16 @@ def _of(defs: Schema, of: type, kind: str, **more: Schema) -> Schema:
     properties = dict(add_type(defs, of)["properties"])
     properties.pop("sentences")
     return headed(kind, {**properties, "explanation": TEXTS, **more})
+
+
+def _of_pools(defs: Schema, of: type, **more: Schema) -> Schema:
+    """The same of pools, on equal nodes or on an inventory."""
+    properties = dict(add_type(defs, of)["properties"])
+    for name in ("sentences", "kind"):
+        properties.pop(name)
+    kind = {"enum": ["pools", "cluster_pools"]}
+    head = {"schema_version": {"const": SCHEMA_VERSION}, "kind": kind}
+    return closed({**head, **properties, "explanation": TEXTS, **more})
 
 
 def _why_not() -> Schema:

@@ -15,26 +15,30 @@ from optimizer.explain.uniform.why_this import WhyThis, Worth
 from optimizer.render.as_json import changes_data, repair_data, strategy_data
 from optimizer.render.text import console, repair_lines, table_of
 from optimizer.results.answer import SCHEMA_VERSION
+from optimizer.results.pools_why import PoolsHowSure, PoolsWhyNot, PoolsWhyThis
 from optimizer.results.why import ChainWhyNot, GroupWorth, InventoryHowSure, InventoryWhyNot, InventoryWhyThis
 
 NOTHING_MS = 1e-5
 
 
-def print_why_not(found: WhyNot | InventoryWhyNot | ChainWhyNot) -> None:
+def print_why_not(found: WhyNot | InventoryWhyNot | ChainWhyNot | PoolsWhyNot) -> None:
     """The verdict, its reasons, and what would have to change."""
     out = console()
     style = {"not allowed": "bold red", "worse": "bold yellow", "tie": "bold yellow", "best": "bold green"}
     out.print(Text(f"{found.problem}: {found.verdict}", style.get(found.verdict, "bold")))
     for sentence in found.sentences:
         out.print(Text("  " + sentence))
-    if not isinstance(found, ChainWhyNot):
+    if isinstance(found, PoolsWhyNot):
+        for number, repair in enumerate(found.repairs, start=1):
+            out.print(Text(f"  Repair {number}. {repair.sentence}"))
+    elif not isinstance(found, ChainWhyNot):
         repair_lines(out, found.repairs, "Repairs, each the least change, solved again and verified:")
 
 
-def print_why_this(found: WhyThis | InventoryWhyThis) -> None:
+def print_why_this(found: WhyThis | InventoryWhyThis | PoolsWhyThis) -> None:
     """What the optimum rests on, and what each limit is worth."""
     out = console()
-    if isinstance(found, InventoryWhyThis):
+    if isinstance(found, InventoryWhyThis | PoolsWhyThis):
         _print_groups(found)
         return
     name = found.strategy.label if found.strategy else "no strategy"
@@ -53,12 +57,14 @@ def print_why_this(found: WhyThis | InventoryWhyThis) -> None:
     out.print(rows)
 
 
-def _print_groups(found: InventoryWhyThis) -> None:
+def _print_groups(found: InventoryWhyThis | PoolsWhyThis) -> None:
     out = console()
     name = found.label or "no instances"
     out.print(Text(f"{found.problem}: why {name}", "bold green" if found.label else "bold red"))
     for sentence in found.sentences:
         out.print(Text("  " + sentence))
+    if not found.worths:
+        return
     rows = table_of(
         ("if there were … (solved again)", False), ("best then", False), ("carries", True), ("gain per request", True)
     )
@@ -83,10 +89,10 @@ def _first(worth: Worth) -> str:
     return "nothing" if not worth.gain_first else amount(worth.gain_first, worth.first_unit)
 
 
-def print_how_sure(found: HowSure | InventoryHowSure) -> None:
+def print_how_sure(found: HowSure | InventoryHowSure | PoolsHowSure) -> None:
     """The ranges, nearest switch first."""
     out = console()
-    if isinstance(found, InventoryHowSure):
+    if isinstance(found, InventoryHowSure | PoolsHowSure):
         out.print(Text(f"{found.problem}: how sure is {found.label or 'no instances'}", "bold"))
         for sentence in found.sentences:
             out.print(Text("  " + sentence))
@@ -106,12 +112,19 @@ def print_how_sure(found: HowSure | InventoryHowSure) -> None:
     )
 
 
-def why_not_data(found: WhyNot | InventoryWhyNot | ChainWhyNot) -> dict[str, Any]:
+def why_not_data(found: WhyNot | InventoryWhyNot | ChainWhyNot | PoolsWhyNot) -> dict[str, Any]:
     """Everything in a verdict as JSON-ready data."""
     if isinstance(found, ChainWhyNot):
         data = asdict(found)
         data["explanation"] = list(data.pop("sentences"))
         return {"schema_version": SCHEMA_VERSION, "kind": "chain", **data}
+    if isinstance(found, PoolsWhyNot):
+        data = _of_pools(found)
+        data["repairs"] = [
+            {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
+            for repair in found.repairs
+        ]
+        return data
     if isinstance(found, InventoryWhyNot):
         data = asdict(found)
         data["explanation"] = list(data.pop("sentences"))
@@ -147,8 +160,16 @@ def why_not_data(found: WhyNot | InventoryWhyNot | ChainWhyNot) -> dict[str, Any
     }
 
 
-def why_this_data(found: WhyThis | InventoryWhyThis) -> dict[str, Any]:
+def _of_pools(found: PoolsWhyNot | PoolsWhyThis | PoolsHowSure) -> dict[str, Any]:
+    data = asdict(found)
+    data["explanation"] = list(data.pop("sentences"))
+    return {"schema_version": SCHEMA_VERSION, "kind": data.pop("kind"), **data}
+
+
+def why_this_data(found: WhyThis | InventoryWhyThis | PoolsWhyThis) -> dict[str, Any]:
     """Everything in a reason as JSON-ready data."""
+    if isinstance(found, PoolsWhyThis):
+        return _of_pools(found)
     if isinstance(found, InventoryWhyThis):
         data = asdict(found)
         data["explanation"] = list(data.pop("sentences"))
@@ -177,8 +198,10 @@ def why_this_data(found: WhyThis | InventoryWhyThis) -> dict[str, Any]:
     }
 
 
-def how_sure_data(found: HowSure | InventoryHowSure) -> dict[str, Any]:
+def how_sure_data(found: HowSure | InventoryHowSure | PoolsHowSure) -> dict[str, Any]:
     """Everything in the ranges as JSON-ready data."""
+    if isinstance(found, PoolsHowSure):
+        return {**_of_pools(found), "strategy": None}
     if isinstance(found, InventoryHowSure):
         data = asdict(found)
         data["explanation"] = list(data.pop("sentences"))

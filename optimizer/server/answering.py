@@ -188,10 +188,19 @@ def _placement(values: Mapping[str, Any] | None, kind: str) -> Any:
 
 def _why_not(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.questions.why_not import why_not
+    from optimizer.reading.pools import pools_of
     from optimizer.reading.proposal import layers_option
     from optimizer.render.why import why_not_data
 
-    found = why_not(ask.problem, _fixed(ask.body.fixed), layers=layers_option(ask.body.node), **ask.options)
+    body = ask.body
+    found = why_not(
+        ask.problem,
+        _fixed(body.fixed),
+        layers=layers_option(body.node),
+        pools=pools_of(body.prefill, body.decode),
+        serving=body.serving,
+        **ask.options,
+    )
     return why_not_data(found), codes.of_why_not(found)
 
 
@@ -289,7 +298,6 @@ def _pareto(ask: _Ask) -> tuple[dict[str, Any], int]:
 
 def _report(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.questions.check import check
-    from optimizer.questions.serving import no_cluster_pools
     from optimizer.questions.simulate import simulate
     from optimizer.questions.solve import solve
     from optimizer.reporting.ask import report
@@ -298,7 +306,6 @@ def _report(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.reporting.written.markdown import report_markdown
 
     problem, fixed = ask.problem, _fixed(ask.body.fixed)
-    no_cluster_pools(problem)
     found: Any = check(problem, fixed, **ask.options) if fixed.any else solve(problem, **ask.options)
     found = simulate(problem, found)
     problem = problem.decided(found.decided) if hasattr(found, "decided") else problem

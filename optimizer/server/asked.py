@@ -82,6 +82,11 @@ class WhyNotAsked(Asked):
 
     fixed: Decisions = Decisions()
     node: tuple[Word, ...] = Field(default=(), max_length=1000, description="Of a chain: NAME=FIRST:LAYERS")
+    prefill: Word | None = Field(default=None, description="Prefill pool, tp=4,count=2")
+    decode: Word | None = Field(default=None, description="Decode pool, the same")
+    serving: Literal["joint", "disaggregated"] | None = Field(
+        default=None, description="The best of one kind of instances"
+    )
 
 
 class SweepAsked(Asked):

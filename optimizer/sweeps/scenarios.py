@@ -23,9 +23,9 @@ from typing import Any
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.file import ProblemFile
+from optimizer.reading.fields import known_fields
 from optimizer.reading.files import read_mapping
 from optimizer.reading.inventory_input import InventoryFile
-from optimizer.reading.load import known_fields
 from optimizer.reading.stated import Stated
 from optimizer.sweeps.nodes import indexed
 

@@ -110,7 +110,8 @@ def predicted(case: Case, quantity: str) -> float | str:
         raise ProblemError(quantity, f"is not predicted: {why}")
     found = _start_up(case)
     if quantity.startswith("fits"):
-        return "yes" if found.spare >= 0 else "no"
+        blocks = found.sequences_of_states
+        return "yes" if found.spare >= 0 and (blocks is None or blocks >= problem_of(case)[0].max_batch) else "no"
     if quantity not in PER_GPU:
         raise ProblemError("measured quantity", f"{quantity!r} is not predicted")
     return PER_GPU[quantity](found)
@@ -202,7 +203,9 @@ def _model(case: Case) -> ModelFacts:
 def _named(case: Case) -> list[str]:
     """Checkpoints of the catalog that a note names, or that are the model in the format of the weights."""
     names = (*re.findall(r"[A-Za-z][\w.]*(?:-[\w.]+)+", case.note), f"{catalog.model(case.model).name}-{case.weights}")
-    meant = [SAME_WEIGHTS.get(name.lower(), name) for name in names]
+    # GLM-5.2-FP8 is GLM-5.2 in fp8; of other formats a name does not say which modules they are for.
+    plain = [name[: -len("-fp8")] for name in names if case.weights == "fp8" and name.lower().endswith("-fp8")]
+    meant = [SAME_WEIGHTS.get(name.lower(), name) for name in (*names, *plain)]
     return [name for name in meant if name.lower() in checkpoint_names()]
 
 

@@ -97,18 +97,28 @@ def generated(seed: int, nodes: int, types: int, partitions: int = 1, layers: in
 REGIONS = ({"A100": 4}, {"L4": 2, "T4": 8}, {"L4": 6, "T4": 4})
 
 
-def uneven(seed: int, layers: int = 80) -> dict[str, Any]:
-    """24 nodes in three regions in which every link has a bandwidth of its own: 12.5 MB/s ± 2.5 between them, 1.25 GB/s ± 0.125
-    inside, 16 KiB a token; links to source and sink of 10 to 15 MB/s at 2 bytes a token."""
+def uneven(
+    seed: int, layers: int = 80, *, regions: tuple[dict[str, int], ...] = REGIONS, normal: bool = False
+) -> dict[str, Any]:
+    """Nodes in regions in which every link has a bandwidth of its own: 12.5 MB/s ± 2.5 between them, 1.25 GB/s ± 0.125 inside,
+    16 KiB a token; links to source and sink of 10 to 15 MB/s at 2 bytes a token.
+
+    Args:
+        normal: deviations are normal and links carry as much both ways; otherwise they are uniform, each way drawn by itself.
+    """
     chance = random.Random(seed)
-    listed = [(kind, f"p{n}") for n, kinds in enumerate(REGIONS) for kind, count in kinds.items() for _ in range(count)]
+    listed = [(kind, f"p{n}") for n, kinds in enumerate(regions) for kind, count in kinds.items() for _ in range(count)]
     nodes = [{"name": f"n{number}", "type": kind, "partition": here} for number, (kind, here) in enumerate(listed)]
+
+    def drawn(mean: float, by: float) -> float:
+        return max(1.0, chance.gauss(mean, by)) if normal else chance.uniform(mean - by, mean + by)
+
     links = []
     for number, one in enumerate(nodes):
-        for other in nodes[:number] + nodes[number + 1 :]:
-            inside, slow = chance.uniform(0.9, 1.1) * GIGABYTE_S, chance.uniform(0.8, 1.2) * SLOW_S
+        for other in nodes[:number] if normal else nodes[:number] + nodes[number + 1 :]:
+            inside, slow = drawn(GIGABYTE_S, GIGABYTE_S / 10), drawn(SLOW_S, SLOW_S / 5)
             per_s = round((inside if one["partition"] == other["partition"] else slow) / ACTIVATION, 3)
-            links.append({"src": one["name"], "dst": other["name"], "tokens_per_s": per_s, "bidirectional": False})
+            links.append({"src": one["name"], "dst": other["name"], "tokens_per_s": per_s, "bidirectional": normal})
         for src, dst in (("source", one["name"]), (one["name"], "sink")):
             links.append({"src": src, "dst": dst, "tokens_per_s": round(chance.uniform(10e6, 15e6) / 2, 3)})
     types = {kind: {"throughput_tokens_per_s_by_layers": table(*SIZES[kind])} for kind in ("A100", "L4", "T4")}

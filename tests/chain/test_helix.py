@@ -163,3 +163,15 @@ def test_command_line_solves_prints_and_draws(tmp_path: Path, capsys: pytest.Cap
         main(["solve", str(problem)])
     assert left.value.code == 1
     assert "no placement" in capsys.readouterr().out
+
+
+def test_links_that_all_differ_keep_the_regions_that_are_stated() -> None:
+    """One partition a node would say the same, and the search would take every node for a site of its own."""
+    values = small()
+    for number, link in enumerate(values["links"]):
+        link["tokens_per_s"] += number
+    for node in values["nodes"]:
+        node["region"] = "west" if node["index"] else "east"
+    problem = chain_from_dict(helix_to_chain(values))
+    assert [node.partition for node in problem.cluster.nodes] == ["east", "west", "west"]
+    assert {problem.capacity(str(a), str(b)) for a, b in ((0, 1), (0, 2), (1, 2), (2, 1))} == {76, 77, 78}

@@ -10,6 +10,8 @@ import pytest
 from optimizer.questions.chain import solve_chain
 from optimizer.reading.chain import chain_from_dict
 from optimizer.results.chain import ChainAnswer
+from optimizer.search.chain.groups import grouped
+from optimizer.search.chain.instance import scaled
 from tests.chain.cases import generated, uneven
 
 
@@ -32,6 +34,22 @@ def test_several_sites_are_within_ten_percent_of_their_bound(seed: int, nodes: i
     answer = answer_to(generated(seed, nodes, types, sites), gap=0.10)
     assert answer.gap is not None
     assert answer.gap <= 0.10
+
+
+@pytest.mark.parametrize("normal", [False, True])
+def test_links_that_all_differ_leave_a_small_gap(normal: bool) -> None:
+    """A lane is found as if links between sites were as good as most of them; its nodes are then named so that they are."""
+    answer = answer_to(uneven(1, normal=normal), gap=0.2)
+    assert answer.gap is not None and answer.gap <= 0.2
+
+
+def test_sites_are_found_by_links_whatever_partitions_are_stated() -> None:
+    """A partition a node, as some files have it, is no reason to take each for a site of its own."""
+    values = uneven(1)
+    for number, node in enumerate(values["cluster"]["nodes"]):
+        node["partition"] = f"p{number}"
+    instance = scaled(chain_from_dict(values))
+    assert [len(group) for group in grouped(instance, 1_754_382).members] == [4, 10, 10]
 
 
 def test_the_search_goes_on_while_a_gap_is_open() -> None:

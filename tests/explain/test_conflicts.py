@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from itertools import combinations
 
 import pytest
@@ -113,6 +114,28 @@ def test_the_sentence_says_what_a_person_would(example: dict) -> None:  # type: 
     assert conflict.sentence.startswith("Because ") and conflict.sentence.endswith(", no strategy exists.")
 
 
+AT_MOST_AT_LEAST = re.compile(r"may be at most ([\d.,]+\d) ms at P\d+ and is at least ([\d.,]+\d) ms")
+
+
+def _number(words: str) -> float:
+    return float(words.replace(",", ""))
+
+
+def test_the_least_is_that_of_the_state_that_is_too_slow() -> None:
+    """Two nodes that keep the limit together and not one alone: the sentence speaks of one alone."""
+    stated = {
+        "model": "qwen3-235b-a22b",
+        "hardware": {"gpu": "h200-sxm-141gb", "nodes": 2, "gpus_per_node": 8},
+        "workload": {"prompt_tokens": {"mean": 3000, "max": 16000}, "output_tokens": {"mean": 500, "max": 2000}},
+        "requirements": {"tpot_p99_ms": 60, "survive": {"node": 1}},
+    }
+    stated["workload"]["requests_per_s"] = 6  # type: ignore[index]
+    sentence = solve(problem_from_dict(stated), repairs=False).conflicts[0].sentence
+    ((most, least),) = AT_MOST_AT_LEAST.findall(sentence)
+    assert _number(least) > _number(most) == 60
+    assert "after losing any 1 node when the rest holds" in sentence
+
+
 @pytest.mark.parametrize("seed", range(0, 120, 3))
 def test_no_sentence_names_a_rule_by_its_id_alone(seed: int) -> None:
     for _, stated in infeasible([seed]):
@@ -123,6 +146,8 @@ def test_no_sentence_names_a_rule_by_its_id_alone(seed: int) -> None:
             words = set(conflict.sentence.replace(",", " ").replace(".", " ").split())
             assert not ids & words, conflict.sentence
             assert "nan" not in words and "inf" not in words
+            for most, least in AT_MOST_AT_LEAST.findall(conflict.sentence):
+                assert _number(least) >= _number(most), conflict.sentence
         for repair in answer.repairs:
             assert any(change.field in repair.sentence for change in repair.changes)
 

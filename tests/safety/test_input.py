@@ -222,10 +222,14 @@ def test_messages_repeat_little_and_show_everything(example: dict[str, Any]) -> 
         ({"hardware__failures": {"gpu_mtbf_hour": 3}}, "did you mean gpu_mtbf_hours"),
         ({"requirements__survive": {"nodes": 1}}, "did you mean node"),
         ({"search__tensor_paralel": [1]}, "did you mean tensor_parallel"),
+        ({"survive": {"node": 1}}, "requirements.survive is: state it there"),
+        ({"tpot_p99_ms": 60}, "requirements.tpot_p99_ms is: state it there"),
+        ({"requirements__requests_per_s": 2}, "workload.requests_per_s is: state it there"),
         ({"workload__prompt_token": 1}, "did you mean prompt_tokens"),
         ({"objective": {"unserved": 1}}, "unserved_weight"),
         ({"objective": {"gpus_ms": 1}}, "did you mean gpu_ms"),
-        ({"ttft_p99_ms": 1}, "known: engine, engine_overhead"),
+        ({"ttft_p99_ms": 1}, "requirements.ttft_p99_ms is: state it there"),
+        ({"qqqqq": 1}, "known: engine, engine_overhead"),
     ],
 )
 def test_unknown_keys_name_the_closest_of_their_section(

@@ -37,10 +37,14 @@ r|vllm-project/vllm#23278|gpt-oss-120b|h100-sxm-80gb|1|1|1|bf16|mxfp4|0.9|131072
 q|vllm-project/vllm#5993|qwen2.5-72b|gpu-22gb|4|1|1|bf16|int8|0.98|4096|weights GiB/GPU|17.9828|Qwen2-72B GPTQ 8-bit; weights only
 j|vllm-project/vllm#15676|gemma3-27b (inline config)|l40s-48gb|4|1|1|bf16|bf16|0.9|32768|weights GiB/GPU|13.1665|V1 0.8.2
 k|vllm-project/vllm#13882|qwen2.5-7b|rtx4060-8gb|1|1|1|bf16|int4|0.7|4096|peak activation GiB|1.42|V0 0.7
+t|vllm-project/vllm#13061|qwen2.5-14b|rtx4090-24gb|2|1|1|bf16|bf16|0.98|131072|weights GiB/GPU|13.9476|V0 0.7.2; R1-Distill-Qwen-14B: gaps behind tensors
+u|vllm-project/vllm#14447|deepseek-r1|rtx3090-24gb|16|1|1|bf16|int4|0.99|8192|weights GiB/GPU|21.21|V0 0.8; R1 AWQ: copies of latent attention
+v|llm-d-incubation/llm-d-planner|qwen2.5-7b|h100-sxm-80gb|1|1|1|bf16|bf16|0.95|8192|weights GiB/GPU|14.25|V1 0.19.0
+w|llm-d-incubation/llm-d-planner|llama3.1-8b|h100-sxm-80gb|1|4|1|bf16|bf16|0.95|8192|weights GiB/GPU|4.26|V1 0.19.0; first stage
 k|vllm-project/vllm#13882|qwen2.5-7b|rtx4060-8gb|1|1|1|bf16|int4|0.7|4096|fits (one sequence of max-model-len)|no|V0 0.7
 l|vllm-project/vllm#5711|llama3-70b|a100-sxm-80gb|1|1|1|bf16|bf16|0.9|8192|fits (one sequence of max-model-len)|no|bf16
 """  # noqa: E501
-WITHIN = {"weights GiB/GPU": 0.03, "KV tokens that fit": 0.06, "KV memory GiB/GPU": 0.06, "peak activation GiB": 0.03}
+WITHIN = {"weights GiB/GPU": 0.004, "KV tokens that fit": 0.06, "KV memory GiB/GPU": 0.06, "peak activation GiB": 0.03}
 
 
 def rows() -> list[dict[str, str]]:
@@ -57,11 +61,30 @@ def test_predictions_agree_with_what_was_printed(row: dict[str, str]) -> None:
     assert float(row["predicted value"]) == pytest.approx(measured, rel=WITHIN.get(row["measured quantity"], 0.01))
 
 
+def starts_in(name: str, cases: int) -> list[dict[str, str]]:
+    """The rows of a file of starts that stand so many cases in it."""
+    with (Path(__file__).parent / "data" / name).open(newline="", encoding="utf-8") as stream:
+        every = list(csv.DictReader(stream))
+    assert tuple(every[0]) == COLUMNS and len({row["case"] for row in every}) == cases
+    return every
+
+
+def test_kinds_of_starts_that_the_fit_did_not_see() -> None:
+    """A slice of data/memory_logs_third.csv, whose figures were written down before they were predicted: other cards, GPTQ, SGLang
+    (which reads the device), linear attention, an unequal pipeline, versions of vLLM 0. Tokens and memory within 5 percent."""
+    cases = ("j02", "j03", "j06", "j11", "j26", "j27", "j28", "j31", "j33", "j34")
+    within = {"weights GiB/GPU": 0.002, "peak activation GiB": 0.05}
+    for row in memory.predict([row for row in starts_in("memory_logs_third.csv", 26) if row["case"] in cases]):
+        if row["measured value"] in ("yes", "no"):
+            assert row["predicted value"] == row["measured value"]
+            continue
+        found, printed = float(row["predicted value"]), float(row["measured value"])
+        assert found == pytest.approx(printed, rel=within.get(row["measured quantity"], 0.05)), row
+
+
 def test_versions_of_the_engine_differ_as_logs_do() -> None:
     """A slice of the starts in data/memory_logs.csv: by version, GPUs that work together, experts, GPU class."""
-    with (Path(__file__).parent / "data" / "memory_logs.csv").open(newline="", encoding="utf-8") as stream:
-        every = list(csv.DictReader(stream))
-    assert tuple(every[0]) == COLUMNS and len({row["case"] for row in every}) == 46
+    every = starts_in("memory_logs.csv", 46)
     chosen = [row for row in every if row["case"] in ("h02", "h10", "h11", "h12", "h22", "h37", "h38")]
     for row in memory.predict(chosen):
         if row["measured value"] in ("yes", "no"):
@@ -81,7 +104,7 @@ def test_the_command_writes_every_row(tmp_path: Path, capsys: pytest.CaptureFixt
     assert memory.main(["--logs", str(logs), "--out", str(out)]) == 0
     with out.open(newline="") as stream:
         written = list(csv.DictReader(stream))
-    assert written[0]["predicted value"] == "14.9575"
+    assert written[0]["predicted value"] == "14.9888"
     assert "no-such-model" in written[1]["why not"]
     assert "1 of 2 rows predicted" in capsys.readouterr().out
 

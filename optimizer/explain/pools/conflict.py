@@ -7,8 +7,8 @@ from optimizer.facts.problem import Problem
 from optimizer.results.answer import Conflict
 from optimizer.search.common.clock import Clock
 from optimizer.search.pools.answer import judge_rules, sentence_of, strategy_of
-from optimizer.search.pools.model import PoolColumns, PoolsModel
-from optimizer.search.pools.solve import RowPair, _pair_of, _run, active_rules, feasible
+from optimizer.search.pools.model import PoolColumns
+from optimizer.search.pools.solve import RowPair, active_rules, best_keeping, feasible
 
 LATER = (
     "prefill_kv_cache",
@@ -45,12 +45,13 @@ def _sentence(problem: Problem, rules: list[str]) -> str:
     """The conflict in words; every rule names its pool."""
     if not rules:
         return "No pair of pools is left."
-    words = [_said(problem, rule) for rule in rules]
+    words = [said_rule(problem, rule) for rule in rules]
     gpus = problem.hardware.gpus
     return f"No pair of pools on {count(gpus, 'GPU')} keeps {'this' if len(words) == 1 else 'these together'}: {listing(words)}."
 
 
-def _said(problem: Problem, rule: str) -> str:
+def said_rule(problem: Problem, rule: str) -> str:
+    """A rule as part of a conflict; it names its pool."""
     rate = problem.workload.requests_per_s
     limits = {one.rule: one for one in problem.requirements.latency_limits}
     if rule in limits:
@@ -80,9 +81,7 @@ def least_broken(problem: Problem, columns: PoolColumns, clock: Clock) -> RowPai
     for rule in rules:
         if feasible(columns, [*kept, rule], clock):
             kept.append(rule)
-    model = PoolsModel(columns, kept)
-    outcome, solver = _run(model, clock, model.value)
-    return None if outcome in ("infeasible", "unknown") else _pair_of(model, solver)
+    return best_keeping(columns, kept, clock)
 
 
 def nearest_pair(problem: Problem, columns: PoolColumns, clock: Clock) -> list[str]:

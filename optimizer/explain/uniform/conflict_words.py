@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from optimizer.costs.analytic import AnalyticCosts
+from optimizer.costs.load import LoadPoints
 from optimizer.costs.memory import memory_budget_bytes
 from optimizer.costs.shapes import Bools, Shape
 from optimizer.explain.common.numbers import amount, count, listing, milliseconds
@@ -52,13 +53,14 @@ def _clause(quantities: Quantities, fixed: Fixed | None, member: str, members: S
     viable = others.viable
     numbers: dict[str, Callable[[Quantities, Screen, Bools], str]] = {
         "memory": _memory,
-        "kv_cache": _kv_cache,
         "concurrency": _concurrency,
         "request_rate": _request_rate,
         "max_batch": _max_batch,
         "min_batch": _min_batch,
         "tpot_full_batch": _full_batch,
     }
+    if member == "kv_cache" and viable.any():
+        return _kv_cache(quantities, members, viable)
     if member in numbers and viable.any():
         rest = _with_rest(quantities, members) if member in ("memory", "request_rate", "tpot_full_batch") else ""
         return numbers[member](quantities, others, viable) + rest
@@ -68,11 +70,37 @@ def _clause(quantities: Quantities, fixed: Fixed | None, member: str, members: S
         if latency.rule == member:
             planned = planned_ms(latency.limit_ms, quantities.problem.requirements.margin)
             said = f"{METRIC_WORDS[latency.metric].lower()} may be at most {planned:,.6g} ms at P{latency.percentile}"
-            least = int(time_ns(quantities.normal.metric(member))[viable].min()) if viable.any() else NEVER_NS
+            least, when = _least(quantities, member, members, viable)
             if least >= NEVER_NS:
                 return said
-            return f"{said} and is at least {milliseconds(milliseconds_of(least))}{_with_rest(quantities, members)}"
+            return (
+                f"{said} and is at least {milliseconds(milliseconds_of(least))}{when}{_with_rest(quantities, members)}"
+            )
     return rule.clause
+
+
+def _states(quantities: Quantities, members: Sequence[str]) -> list[tuple[LoadPoints, str]]:
+    """The loads that the members judge, and when each is: everything up first, then after every loss to be survived."""
+    survive = quantities.problem.requirements.survive
+    return [(quantities.normal, "")] + [
+        (
+            quantities.surviving(level, losses, survive.demand_share),
+            f" after losing any {count(losses, 'GPU' if level == 'gpu' else level)}",
+        )
+        for level, losses in (("gpu", survive.gpu), ("node", survive.node))
+        if losses and f"survive_{level}" in members
+    ]
+
+
+def _least(quantities: Quantities, metric: str, members: Sequence[str], viable: Bools) -> tuple[int, str]:
+    """The least that a metric's worst state can be among viable rows, ns, and which state of the best row that is."""
+    if not viable.any():
+        return NEVER_NS, ""
+    states = _states(quantities, members)
+    values = np.stack([time_ns(load.metric(metric)) for load, _ in states])
+    best = int(np.flatnonzero(viable)[np.argmin(values.max(axis=0)[viable])])
+    worst = int(np.argmax(values[:, best]))
+    return int(values[worst, best]), states[worst][1]
 
 
 def member_words(problem: Problem, member: str) -> str:
@@ -177,15 +205,17 @@ def _at(problem: Problem) -> str:
     return f"at {problem.workload.requests_per_s:g} requests/s" if users is None else f"with {users.words}"
 
 
-def _kv_cache(quantities: Quantities, others: Screen, viable: Bools) -> str:
+def _kv_cache(quantities: Quantities, members: Sequence[str], viable: Bools) -> str:
     at, share = _at(quantities.problem), quantities.problem.requirements.preemption_share
     said = f"requests in progress may want more KV cache than there is for at most {100 * share:g} % of the time"
-    short = quantities.cache_shortfall(quantities.normal, quantities.space.row_shape)
-    best = int(np.flatnonzero(viable)[np.argmin(short[viable])])
-    room, wanted = quantities.tightest_cache(quantities.normal, best)
+    states = _states(quantities, members)
+    short = np.stack([quantities.cache_shortfall(load, quantities.space.row_shape) for load, _ in states])
+    best = int(np.flatnonzero(viable)[np.argmin(short.max(axis=0)[viable])])
+    load, when = states[int(np.argmax(short[:, best]))]
+    room, wanted = quantities.tightest_cache(load, best)
     if wanted is None:
-        return f"{said}, and {at} requests pile up without end"
-    return f"{said}, and {at} they want {_gib(wanted)} where there are {_gib(room)} at most"
+        return f"{said}, and {at} requests pile up without end{when}"
+    return f"{said}, and {at} they want {_gib(wanted)}{when} where there are {_gib(room)} at most"
 
 
 def _concurrency(quantities: Quantities, others: Screen, viable: Bools) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optimizer.costs.memory import EXPERT_CHUNK, WIDE, memory_budget_bytes, most_sequences
+from optimizer.costs.memory import EXPERT_CHUNK, WIDE, engine_bytes, memory_budget_bytes, most_sequences
 from optimizer.costs.occupancy import in_flight
 from optimizer.costs.parameters import KV_BYTES, VOCABULARY_PADDING
 from optimizer.engines.memory import overhead_on
@@ -62,10 +62,14 @@ def _layers(subject: Subject) -> None:
         if kind.experts:
             loaded = float(arrays.loaded_expert_bytes[0, k])
             parts.append(f"{byte(loaded)} × {kind.experts} / {int(subject.analytic.table.expert_gpus[0])}")
+        beyond = int(arrays.beyond_bytes[0, k])
+        if beyond:
+            parts.append(byte(beyond))
         ledger.derive(
             f"layer-{k}",
             f"Weights of one layer{name} on one GPU",
-            "bytes of the matrices on one GPU + 16-bit parameters × 2 + bytes of an expert × experts / GPUs that share them",
+            "bytes of the matrices on one GPU + 16-bit parameters × 2 + bytes of an expert × experts / GPUs that share them"
+            + (" + what the engine holds beyond them" if beyond else ""),
             total(parts),
             float(arrays.resident_bytes[0, k]),
             "B",
@@ -78,14 +82,15 @@ def _layers(subject: Subject) -> None:
             inputs=(f"linear-{k}",),
         )
         per_head, latent = kind.kv_values_per_token_per_kv_head, kind.kv_values_per_token_replicated
-        token = float(arrays.kv_bytes_per_token[0, k])
+        token, index = float(arrays.kv_bytes_per_token[0, k]), kind.index_bytes_per_token
         ledger.derive(
             f"kv-token-{k}",
             f"KV cache of one token in one layer{name} on one GPU",
-            "(values per KV head × KV heads per GPU + values every GPU keeps) × bytes per value",
-            f"({per_head} × {heads} + {latent}) × {KV_BYTES[shape.kv_format]} B"
+            "(values per KV head × KV heads per GPU + values every GPU keeps) × bytes per value"
+            + (" + index key" if kind.index_bytes_per_token else ""),
+            f"({per_head} × {heads} + {latent}) × {KV_BYTES[shape.kv_format]} B" + (f" + {index} B" if index else "")
             if shape.dcp == 1
-            else f"ceil(({per_head} × {heads} + {latent}) × {KV_BYTES[shape.kv_format]} / {shape.dcp}) × 1 B",
+            else f"ceil((({per_head} × {heads} + {latent}) × {KV_BYTES[shape.kv_format]} + {index}) / {shape.dcp}) × 1 B",
             token,
             "B",
             note=MODEL,
@@ -139,11 +144,10 @@ def _shared_terms(subject: Subject) -> None:
         "B",
         "communication_mib of the engine" if shared else beside,
     )
-    counted_parts = sum(part.value for part in known.counted)
     ledger.given(
         "engine",
-        "Engine: what counts against its share of memory beside activations (libraries' workspaces, CUDA graphs)",
-        counted_parts * MIB,
+        "Engine: what counts against its share of memory beside activations (libraries' workspaces, CUDA graphs, tables of positions)",
+        engine_bytes(subject.problem),
         "B",
         known.measured or f"optimizer/engines/data/memory/{subject.problem.engine}.yaml",
     )

@@ -133,8 +133,11 @@ def _weights(problem: Problem, ledger: Ledger, name: str, id: str) -> Figure:
 def _cache(problem: Problem, ledger: Ledger, kv: str) -> Figure:
     model = problem.model
     values = sum(model.kinds[kind].kv_values(model.kv_heads) for kind in model.kind_of_layer)
+    index = sum(model.kinds[kind].index_bytes_per_token for kind in model.kind_of_layer)
     return ledger.derive(
-        "kv-token", "KV cache of one token over all layers, once", "Σ layers of cached values × bytes per value",
-        f"{number(values)} × {KV_BYTES[kv]} B", values * KV_BYTES[kv], "B",
+        "kv-token", "KV cache of one token over all layers, once", "Σ layers of cached values × bytes per value"
+        + (" + index keys" if index else ""),
+        f"{number(values)} × {KV_BYTES[kv]} B" + (f" + {number(index)} B" if index else ""),
+        values * KV_BYTES[kv] + index, "B",
         note="2 × KV heads × head size per layer for grouped-query attention; latent values for MLA",
     )  # fmt: skip

@@ -29,7 +29,7 @@ def anneal(
     instance: ChainInstance,
     start: Placement,
     expired: Callable[[], bool],
-    found: Callable[[Placement], None],
+    found: Callable[[Placement], object],
 ) -> None:
     """Look for better placements until the search has expired; each is told to ``found``."""
     chance = random.Random(2)

@@ -16,12 +16,17 @@ from optimizer.search.chain.groups import Groups, as_one, grouped, only
 from optimizer.search.chain.improve import improve
 from optimizer.search.chain.instance import ChainInstance, Placement
 from optimizer.search.chain.lanes import find_lane
+from optimizer.search.chain.named import named
 from optimizer.search.chain.place import place
 
 SHARES = (0.5, 0.65)
 """What the group left carries where two groups share layers, tried one after the other."""
+RANKS = (0.8, 0.5, 0.25)
+"""Which link stands for all between two groups, where they differ: a lane's nodes are named so that its links are better ones."""
 STEP = 0.0005
 """Bisection on the total stops when the untried range is this share of the bound."""
+SLACK = 0.001
+"""A lane counts as found for a total when its placement carries this share less."""
 SECOND_TRY = 0.97
 """The share of the bound that is tried after the bound itself."""
 
@@ -66,6 +71,10 @@ class Search:
         if self._open and several:
             # Quick methods first; lanes that share layers take the longest.
             self._alone(columns, groups)
+            for rank in RANKS if _uneven(self.instance, groups) else ():
+                higher = grouped(self.instance, self.bound, rank)
+                for share in (0.0, *SHARES):
+                    self._bisect(columns, higher, share, rounds=12, within=SHARED_LANES)
             self._bisect(columns, as_one(self.instance, self.bound), 0.0, rounds=3)
             self._candidate(improve(self.instance, self.placement, self._expired, self._seen))
             for share in SHARES:
@@ -92,8 +101,9 @@ class Search:
             lane = find_lane(columns, groups, total, share, left)
             if lane is None:
                 return None
-            self._candidate(place(self.instance, groups, lane))
-            return max(total, self.value)
+            placement = named(self.instance, place(self.instance, groups, lane), total, self._expired)
+            carried = self._candidate(placement)
+            return max(total, self.value) if carried >= total * (1 - SLACK) else None
 
         self._climb(self.value, self.bound, attempt, rounds)
 
@@ -137,14 +147,15 @@ class Search:
             total = int(SECOND_TRY * self.bound) if total == self.bound else (low + high + 1) // 2
             total = min(max(total, low + 1), high)
 
-    def _candidate(self, placement: Placement) -> None:
-        """Keep a placement when it carries more than the best so far."""
+    def _candidate(self, placement: Placement) -> int:
+        """Keep a placement when it carries more than the best so far; what it carries."""
         routed = route(self.instance, placement)
         if routed.value > self.value:
             used = {node for link in routed.flows for node in link if node >= 0}
             self.value, self.flows = routed.value, routed.flows
             self.placement = {node: held for node, held in placement.items() if node in used}
         self.report(self.value, self.bound)
+        return routed.value
 
     def _finish(self) -> None:
         exact = solve_exact(self.instance, self.placement, self.value, self.bound, self._left())
@@ -170,3 +181,13 @@ class Search:
     def _open(self) -> bool:
         """Whether the gap is still wider than asked for."""
         return self.bound - self.value > self.gap * self.value
+
+
+def _uneven(instance: ChainInstance, groups: Groups) -> bool:
+    """Whether links between two groups have capacities of their own."""
+    return any(
+        len({instance.link[a][b] for a in one for b in other if a != b}) > 1
+        for one in groups.members
+        for other in groups.members
+        if one is not other
+    )

@@ -327,11 +327,11 @@ class ChosenPools:
             if not parts:
                 return False
             for option, lost in left:
-                table = self.columns.lost(side, case.level if lost else "gpu", lost, parts)
-                if not table.fine[option]:
+                table = self.columns.lost(side, case.level if lost else "gpu", lost, parts, np.array([option]))
+                if not table.fine[0]:
                     return False
                 for name, values in table.times.items():
-                    names[name] = max(names.get(name, 0), int(values[option]))
+                    names[name] = max(names.get(name, 0), int(values[0]))
             slowest.append(names)
         return self._within(slowest)
 

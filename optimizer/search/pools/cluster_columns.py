@@ -36,7 +36,8 @@ class ClusterColumns:
             [b.tables.prefill_load(b.rows, b.rows.count, options.rate(b)) for b in options.blocks[0]],
             [b.tables.decode_load(b.rows, b.rows.count, options.rate(b)) for b in options.blocks[1]],
         )
-        self._lost: dict[tuple[int, str, int, int], Lost] = {}
+        self._lost: dict[tuple[int, str, int, int], dict[str, Ints]] = {}
+        self._taken: dict[tuple[int, str, int], Ints] = {}
 
     def per_block(self, side: int, of: Callable[[Block, Any], Any]) -> Any:
         """A column by block and its load."""
@@ -153,16 +154,44 @@ class ClusterColumns:
         found: Ints = self.per_block(side, lambda _, load: share_parts(load.link_busy))
         return found
 
-    def lost(self, side: int, level: str, count: int, parts: int) -> Lost:
-        """Every option without what so many lost GPUs, nodes or racks of its group take, at the share of demand to be carried.
+    def lost(self, side: int, level: str, count: int, parts: int, options: Ints) -> Lost:
+        """Options (K,) without what so many lost GPUs, nodes or racks of their group take, at the share of demand to be carried.
 
         Args:
             parts: of the requests, those planned for the parts of the pool that are left: they take what the others were sent.
         """
         key = (side, level, count, parts)
         if key not in self._lost:
-            self._lost[key] = self._without(*key)
-        return self._lost[key]
+            names = ("fine", "known", *(self.times[side]))
+            self._lost[key] = {name: np.zeros(len(self.options.share[side]), dtype=np.int64) for name in names}
+        table = self._lost[key]
+        new = options[table["known"][options] == 0]
+        if len(new):
+            self._work_out(table, side, level, count, parts, np.unique(new))
+        return Lost(table["fine"][options], {name: table[name][options] for name in self.times[side]})
+
+    def _work_out(self, table: dict[str, Ints], side: int, level: str, count: int, parts: int, options: Ints) -> None:
+        """Fill in what is not known yet of some options, in their order."""
+        at = 0
+        for block in self.options.blocks[side]:
+            inside = options[(options >= at) & (options < at + len(block.rows))]
+            rows, share, tables = block.rows.part(inside - at), block.share[inside - at], block.tables
+            at += len(block.rows)
+            if not len(inside):
+                continue
+            left = rows.count - self.taken(side, level, count)[inside]
+            rate = self.problem.workload.requests_per_s * (share / parts) * self.problem.demand_share
+            carries: Bools
+            if side == 0:
+                load: Any = tables.prefill_load(rows, left, rate)
+                carries = tables.prefill_carries(rows, load)
+            else:
+                load = tables.decode_load(rows, left, rate)
+                carries = tables.decode_carries(rows, load)
+            table["known"][inside] = 1
+            table["fine"][inside] = carries & (left > 0) & (share <= parts)
+            for name, values in PoolColumns.times(load).items():
+                table[name][inside] = values
 
     def taken(self, side: int, level: str, count: int) -> Ints:
         """Instances of every option that so many lost GPUs, nodes or racks of its group take."""
@@ -174,26 +203,10 @@ class ClusterColumns:
                 return block.rows.lost[:, count]
             return np.minimum(count, block.rows.count)
 
-        found: Ints = self.options.column(side, of)
-        return found
-
-    def _without(self, side: int, level: str, count: int, parts: int) -> Lost:
-        gone, at, fine, times = self.taken(side, level, count), 0, [], []
-        for block in self.options.blocks[side]:
-            rows, tables = block.rows, block.tables
-            left = rows.count - gone[at : at + len(rows)]
-            at += len(rows)
-            rate = self.options.rate(block, parts) * self.problem.demand_share
-            carries: Bools
-            if side == 0:
-                load: Any = tables.prefill_load(rows, left, rate)
-                carries = tables.prefill_carries(rows, load)
-            else:
-                load = tables.decode_load(rows, left, rate)
-                carries = tables.decode_carries(rows, load)
-            fine.append((carries & (left > 0) & (block.share <= parts)).astype(np.int64))
-            times.append(PoolColumns.times(load))
-        return Lost(np.concatenate(fine) if fine else np.zeros(0, dtype=np.int64), self._joined(times))
+        key = (side, level, count)
+        if key not in self._taken:
+            self._taken[key] = self.options.column(side, of)
+        return self._taken[key]
 
     def carried(self, side: int, options: Ints, requests_per_s: float) -> tuple[bool, dict[str, int]]:
         """Whether options carry their shares of a rate, and their slowest part of each latency, ns."""

@@ -29,7 +29,7 @@ def not_dominated(columns: ClusterColumns, side: int, kept: Ints, rules: Sequenc
         options.group[side], options.crossing[side], options.share[side], options.of_rows(side, "cache"),
         options.column(side, lambda b: b.whole), _shareable(columns, side), *_gone(columns, side, rules),
     ]  # fmt: skip
-    less = np.stack([one[kept] for one in _smaller_is_better(columns, side, rules)])
+    less = np.stack(list(_smaller_is_better(columns, side, rules, kept)))
     _, kind = distinct(*(one[kept] for one in same))
     order = np.argsort(kind, kind="stable")
     starts = np.flatnonzero(np.diff(kind[order], prepend=-1))
@@ -60,20 +60,20 @@ def _gone(columns: ClusterColumns, side: int, rules: Sequence[str]) -> Iterator[
         yield (columns.taken(side, level, lost) >= count).astype(np.int64)
 
 
-def _smaller_is_better(columns: ClusterColumns, side: int, rules: Sequence[str]) -> Iterator[Ints]:
+def _smaller_is_better(columns: ClusterColumns, side: int, rules: Sequence[str], kept: Ints) -> Iterator[Ints]:
     options = columns.options
-    yield columns.values[side]
-    yield -columns.peaks[side]
+    yield columns.values[side][kept]
+    yield -columns.peaks[side][kept]
     for name in ("gpus", "nodes", "every", "over", "more"):
-        yield options.of_rows(side, name)
-    yield options.column(side, lambda b: b.rack_nodes)
-    yield from columns.moved[side]
-    yield from (times for name, times in columns.times[side].items() if name.startswith("ttft"))
+        yield options.of_rows(side, name)[kept]
+    yield options.column(side, lambda b: b.rack_nodes)[kept]
+    yield from (moved[kept] for moved in columns.moved[side])
+    yield from (times[kept] for name, times in columns.times[side].items() if name.startswith("ttft"))
     if not any(rule.startswith("survive_") for rule in rules):
         return
     for level, lost in (("gpu", 0), *_levels(columns, rules)):
         for parts in range(1, PARTS + 1):
-            table = columns.lost(side, level, lost, parts)
+            table = columns.lost(side, level, lost, parts, kept)
             yield 1 - table.fine
             yield from (np.where(table.fine == 1, times, 0) for times in table.times.values())
 

@@ -54,19 +54,20 @@ def _mask(columns: ClusterColumns, rules: Sequence[str], side: int) -> Bools:
             fine &= columns.times[side][limit.rule] <= limit_ns(limit.limit_ms, problem.requirements.margin)
     for losses in problem.survive:
         if f"survive_{losses.level}" in rules and losses.level in ("gpu", "node", "rack"):
-            fine &= _may_survive(columns, side, losses.level, losses.count)
+            left = np.flatnonzero(fine)
+            fine[left] = _may_survive(columns, side, losses.level, losses.count, left)
     return fine
 
 
-def _may_survive(columns: ClusterColumns, side: int, level: str, count: int) -> Bools:
-    """Whether an option carries its own share after the losses, or is lost whole and others may take over."""
-    options, problem = columns.options, columns.problem
+def _may_survive(columns: ClusterColumns, side: int, level: str, count: int, options: Ints) -> Bools:
+    """Whether options carry their own shares after the losses, or are lost whole and others may take over."""
+    every, problem = columns.options, columns.problem
     if level == "rack" and count > 1:
-        return np.ones(len(options.share[side]), dtype=np.bool_)
-    gone = columns.taken(side, level, count) >= options.of_rows(side, "count")
+        return np.ones(len(options), dtype=np.bool_)
+    gone = columns.taken(side, level, count)[options] >= every.of_rows(side, "count")[options]
     there = np.array([group.racks >= 1 if level == "rack" else True for group in problem.groups])
-    fine = columns.lost(side, level, count, PARTS).fine == 1
-    found: Bools = fine | (gone & (options.share[side] < PARTS)) | ~there[options.group[side]]
+    fine = columns.lost(side, level, count, PARTS, options).fine == 1
+    found: Bools = fine | (gone & (every.share[side][options] < PARTS)) | ~there[every.group[side][options]]
     return found
 
 
@@ -259,18 +260,18 @@ class ClusterModel:
                 for group in groups:
                     place = (side, group)
                     level, count = (case.level, hit[place]) if place in hit else ("gpu", 0)
-                    table, options = self.columns.lost(side, level, count, parts), self.of[side][group]
+                    table = self.columns.lost(side, level, count, parts, self.of[side][group])
                     gone = self._gone(place, case.level, hit.get(place, 0))
-                    refused = (table.fine[options] == 0) & ~gone
+                    refused = (table.fine == 0) & ~gone
                     for limit in limits:
                         if limit.rule in table.times:
-                            refused |= (table.times[limit.rule][options] > self._limit(limit.limit_ms)) & ~gone
+                            refused |= (table.times[limit.rule] > self._limit(limit.limit_ms)) & ~gone
                     self._none_of(
                         [one for one, no in zip(self.taken[place], refused.tolist(), strict=True) if no], when
                     )
                     for limit in limits:
                         if limit.metric == "ttft":
-                            ms = np.where(gone | refused, 0, table.times[limit.rule][options])
+                            ms = np.where(gone | refused, 0, table.times[limit.rule])
                             times.setdefault((side, limit.rule), []).append((self._at(place, ms), when))
         for limit in limits:
             if limit.metric == "ttft":

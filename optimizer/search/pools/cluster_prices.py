@@ -11,6 +11,7 @@ moved along the subgradient; what the bound is worth does not depend on how well
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,19 +112,19 @@ def _joined(first: Floats, second: Floats) -> Floats:
 
 
 def bounds_of(
-    columns: ClusterColumns, kept: tuple[Bools, Bools], known: float | None, tier: str = "value"
+    columns: ClusterColumns,
+    kept: tuple[Bools, Bools],
+    known: float | None,
+    tier: str = "value",
+    rules: Sequence[str] = ("gpu_count",),
 ) -> OptionBounds:
     """A bound through every option that is kept.
 
     Args:
         known: what the tier counts of an answer, which prices are moved towards; None: there is none yet.
-        tier: what is bounded: ``value`` in ns, ``gpus``, ``price``, or ``peak`` (what each option reaches at most, negative).
+        tier: what is bounded: ``value`` in ns, ``gpus`` or ``price``.
+        rules: that are kept; without ``gpu_count`` no GPU has a price.
     """
-    if tier == "peak":
-        peaks = [-one.astype(np.float64) for one in columns.peaks]
-        return OptionBounds(
-            (peaks[0], peaks[1]), max(float(one[fine].min()) for one, fine in zip(peaks, kept, strict=True))
-        )
     options, weights = columns.options, ObjectiveWeights.of(columns.problem.objective)
     values = [_counted(columns, side, tier) for side in (0, 1)]
     latency = weights.latency if tier == "value" else 0.0
@@ -146,15 +147,34 @@ def bounds_of(
                 for side in (0, 1)
             )
             pools = [_Pool(columns, side, sides[side], values[side]) for side in (0, 1)]
-            found = _lagrange(columns, pools, latency * moved, known)
+            found = _lagrange(columns, pools, latency * moved, known, STEPS if "gpu_count" in rules else 1)
             least = min(least, found[0])
             for side in (0, 1):
                 through[side][sides[side]] = np.minimum(through[side][sides[side]], found[1][side])
     return OptionBounds(through, least)
 
 
+def within_gpus(
+    columns: ClusterColumns, kept: tuple[Bools, Bools], rules: Sequence[str], least_peak: int = 0
+) -> tuple[tuple[Bools, Bools], OptionBounds]:
+    """Options with which an answer may stand on the GPUs of each group; none: there is no answer. And their least GPUs.
+
+    Prices of the GPUs of each group, added up, pass what there is where the pools cannot stand.
+
+    Args:
+        least_peak: millionths of a request/s that every option reaches.
+    """
+    total = float(sum(group.gpus for group in columns.problem.groups))
+    some = [mask & (peak >= least_peak) for mask, peak in zip(kept, columns.peaks, strict=True)] if least_peak else kept
+    bounds = bounds_of(columns, (some[0], some[1]), total, "gpus", rules)
+    if "gpu_count" not in rules:
+        return (some[0] & np.isfinite(bounds.through[0]), some[1] & np.isfinite(bounds.through[1])), bounds
+    most = total * (1 + 1e-9) + 1e-6
+    return (some[0] & (bounds.through[0] <= most), some[1] & (bounds.through[1] <= most)), bounds
+
+
 def _lagrange(
-    columns: ClusterColumns, pools: list[_Pool], transfer: float, known: float | None
+    columns: ClusterColumns, pools: list[_Pool], transfer: float, known: float | None, steps: int
 ) -> tuple[float, list[Floats]]:
     """The best bound found of one link and kind of cache, and the best through each option."""
     there = np.array([group.gpus for group in columns.problem.groups], dtype=np.float64)
@@ -162,7 +182,7 @@ def _lagrange(
     through: list[Floats] = [np.full(len(pool.options), -np.inf) for pool in pools]
     scale = 1.0
     since = 0
-    for _ in range(STEPS):
+    for _ in range(steps):
         found = [pool.priced(prices) for pool in pools]
         total = found[0][0] + found[1][0] + transfer - float(prices @ there)
         if not np.isfinite(total):

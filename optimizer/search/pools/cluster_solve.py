@@ -18,7 +18,7 @@ from optimizer.search.common.solver import new_solver, outcome_of, solve_stoppab
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_model import ClusterModel, cluster_rule_ids, own_masks
 from optimizer.search.pools.cluster_picked import Picked
-from optimizer.search.pools.cluster_prices import OptionBounds, bounds_of
+from optimizer.search.pools.cluster_prices import OptionBounds, bounds_of, within_gpus
 from optimizer.search.pools.options import PARTS, PoolOptions
 
 
@@ -57,11 +57,43 @@ def keeps(columns: ClusterColumns | None, rules: Sequence[str], clock: Clock | N
     """Whether some pools keep the given rules; None: not known."""
     if columns is None:
         return False
-    model = ClusterModel(columns, rules)
-    if not model.possible:
+    masks = own_masks(columns, rules)
+    if not all(mask.any() for mask in masks):
         return False
-    outcome, _ = run(model, clock or Clock())
-    return None if outcome == "unknown" else outcome != "infeasible"
+    return some_pools(columns, rules, masks, clock or Clock())[0]
+
+
+def some_pools(
+    columns: ClusterColumns, rules: Sequence[str], masks: tuple[Bools, Bools], clock: Clock, least_peak: int = 0
+) -> tuple[bool | None, Picked | None]:
+    """(whether some pools keep the rules; such pools): among few options first, then among all that the GPUs leave.
+
+    Args:
+        masks: options that keep the rules which speak of them alone.
+        least_peak: millionths of a request/s that every option reaches.
+    """
+    if least_peak or _total(masks) > MOST_EXACT:
+        masks, bounds = within_gpus(columns, masks, rules, least_peak)
+    size = CORE
+    while all(mask.any() for mask in masks):
+        whole = _total(masks) <= max(SMALL, 2 * size, MOST_EXACT if not least_peak and size == CORE else 0)
+        model = ClusterModel(columns, rules, masks if whole else _few(columns, masks, bounds, size))
+        if model.possible:
+            outcome, solver = run(model, clock)
+            if outcome in ("optimal", "feasible"):
+                return True, picked_of(model, solver)
+            if outcome == "unknown":
+                return None, None
+        if whole:
+            break
+        if size > MOST_EXACT:
+            return None, None
+        size *= 3
+    return False, None
+
+
+def _total(masks: tuple[Bools, Bools]) -> int:
+    return sum(int(mask.sum()) for mask in masks)
 
 
 def picked_of(model: ClusterModel, solver: Any) -> Picked:
@@ -84,6 +116,8 @@ CORE = 40
 """Options a side that an answer is first looked for among; where that settles nothing, three times as many."""
 SMALL = 120
 """Options of both sides that are searched at once."""
+NEAR_PEAK = 1000
+"""Parts of what is carried at most, in which it is looked for."""
 MOST_EXACT = 6000
 """Options of both sides that are searched to the end; of more the bound by prices and the best that was found are stated."""
 
@@ -96,17 +130,24 @@ def best_of(columns: ClusterColumns | None, clock: Clock, rules: Sequence[str] |
     masks = own_masks(columns, rules)
     if not all(mask.any() for mask in masks):
         return FoundCluster("infeasible")
+    if _total(masks) > MOST_EXACT:
+        masks, _ = within_gpus(columns, masks, rules)
+        if not all(mask.any() for mask in masks):
+            return FoundCluster("infeasible")
     held: list[tuple[str, int]] = []
     best: FoundCluster | None = None
     for tier in [*TIERS.get(columns.problem.objective.preset, []), "value"]:
-        settled = _settle(columns, clock, rules, masks, tier, held)
+        settle = _settle_peak if tier == "peak" else _settle
+        settled = settle(columns, clock, rules, masks, tier, held)
         if settled.found.picked is None:
             return settled.found if best is None else best
         if settled.found.outcome != "optimal":
             return FoundCluster("feasible", settled.found.picked, settled.found.bound_ns if tier == "value" else None)
         best, masks = FoundCluster("feasible", settled.found.picked), settled.left
         held.append((tier, settled.value))
-    return _tiers_of(columns, clock, rules, masks, ["gpus", "spread"], held)
+    found = _tiers_of(columns, clock, rules, masks, ["gpus", "spread"], held)
+    # The objective is proved; time may end while equals are told apart.
+    return found if found.picked is not None or best is None else FoundCluster("optimal", best.picked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +170,7 @@ def _settle(
     """The least of one tier, those before held."""
     known: int | None = None
     best: FoundCluster | None = None
-    bounds, left, size = bounds_of(columns, masks, None, tier), masks, CORE
+    bounds, left, size = bounds_of(columns, masks, None, tier, rules), masks, CORE
     while sum(int(one.sum()) for one in left) > max(SMALL, 2 * size):
         if size > MOST_EXACT:
             break
@@ -141,7 +182,7 @@ def _settle(
                 return Settled(best or found, known or 0, left)
             continue
         known = measured(columns, found.picked, tier)
-        bounds = bounds_of(columns, masks, float(known), tier)
+        bounds = bounds_of(columns, masks, float(known), tier, rules)
         best = FoundCluster("feasible", found.picked, min(known, math.floor(bounds.least)))
         left = _at_most(masks, bounds, known)
     else:
@@ -154,6 +195,46 @@ def _settle(
     if best is None:
         best = _tiers_of(columns, clock, rules, left, [tier], held)
     return Settled(best, known or 0, left)
+
+
+def _settle_peak(
+    columns: ClusterColumns,
+    clock: Clock,
+    rules: Sequence[str],
+    masks: tuple[Bools, Bools],
+    tier: str,
+    held: list[tuple[str, int]],
+) -> Settled:
+    """The most that the pools carry, whatever else: what the GPUs allow at most, then pools that come near it, then all beyond these."""
+    fits, picked = some_pools(columns, rules, masks, clock)
+    if picked is None:
+        return Settled(FoundCluster("infeasible" if fits is False else "unknown"), 0, masks)
+    known = -measured(columns, picked, tier)
+    low, high = (
+        known,
+        max(known, int(min(int(peak[mask].max()) for peak, mask in zip(columns.peaks, masks, strict=True)))),
+    )
+    while high - low > max(1, low // NEAR_PEAK):
+        middle = (low + high) // 2
+        left, _ = within_gpus(columns, masks, rules, middle)
+        low, high = (middle, high) if all(one.any() for one in left) else (low, middle)
+    for short in (1, 3, 10, 30, 100, 300):
+        least = low - low * short // NEAR_PEAK
+        if least <= known:
+            break
+        _, better = some_pools(columns, rules, masks, clock, least)
+        if better is not None:
+            picked, known = better, -measured(columns, better, tier)
+            break
+    left, _ = within_gpus(columns, masks, rules, known)
+    if not all(one.any() for one in left):
+        left = masks[0] & (columns.peaks[0] >= known), masks[1] & (columns.peaks[1] >= known)
+    if _total(left) > MOST_EXACT:
+        return Settled(FoundCluster("feasible", picked), -known, left)
+    found = _tiers_of(columns, clock, rules, left, [tier], _also(held, tier, -known))
+    value = -known if found.picked is None else measured(columns, found.picked, tier)
+    best = found if found.picked is not None else FoundCluster("feasible", picked)
+    return Settled(best, value, (left[0] & (columns.peaks[0] >= -value), left[1] & (columns.peaks[1] >= -value)))
 
 
 def _also(held: list[tuple[str, int]], tier: str, known: int | None) -> list[tuple[str, int]]:

@@ -30,7 +30,7 @@ from optimizer.search.pools.tables import PoolTables, Rows
 
 PARTS = 10
 """Equal parts that the requests are dealt in, where a pool stands on several groups."""
-LARGEST_OPTIONS = 400_000
+LARGEST_OPTIONS = 2_000_000
 
 
 def problem_on(problem: InventoryProblem, group: NodeGroup) -> Problem:
@@ -72,6 +72,7 @@ class PoolOptions:
 
     def __init__(self, problem: InventoryProblem, fixed: FixedPools = FixedPools()) -> None:
         self.problem, self.fixed = problem, fixed
+        self._of_rows: dict[tuple[int, str], Ints] = {}
         groups = problem.groups
         every = [problem_on(problem, group) for group in groups]
         offered = [
@@ -140,7 +141,9 @@ class PoolOptions:
 
     def of_rows(self, side: int, name: str) -> Ints:
         """A column of ``Rows``."""
-        return self.column(side, lambda block: getattr(block.rows, name))
+        if (side, name) not in self._of_rows:
+            self._of_rows[side, name] = self.column(side, lambda block: getattr(block.rows, name))
+        return self._of_rows[side, name]
 
     @cached_property
     def latency_ns(self) -> tuple[Ints, Ints]:
@@ -149,9 +152,9 @@ class PoolOptions:
             lambda block: time_ns(np.full(len(block.rows), block.tables.costs.link.latency_ms, dtype=np.float64))
         )
 
-    def rate(self, block: Block, parts: int = PARTS) -> Floats:
-        """Requests/s that each option of a block is sent, where ``parts`` of all are dealt among those that are left."""
-        found: Floats = self.problem.workload.requests_per_s * (block.share / parts)
+    def rate(self, block: Block) -> Floats:
+        """Requests/s that each option of a block is sent."""
+        found: Floats = self.problem.workload.requests_per_s * (block.share / PARTS)
         return found
 
 

@@ -6,13 +6,13 @@ What both sides of the link have to do with each other is in the kind of cache a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from optimizer.costs.distinct import distinct
-from optimizer.costs.failures import STATES, DownStates, down_states
+from optimizer.costs.distinct import distinct_loads
+from optimizer.costs.failures import STATES, down_states
 from optimizer.costs.pools import DecodeLoad, PoolCosts, PoolLink, PrefillLoad
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.engines.memory import state_blocks_of
@@ -114,33 +114,36 @@ class PoolTables:
         self.allowed_slots, self.full_ns = self._slots()
 
     def _rows(self, pairs: list[tuple[int, int]], fixed: FixedPool) -> Rows:
-        hardware = self.problem.hardware
-        per_node, found = hardware.gpus_per_node, []
+        of_size: dict[int, Ints] = {}
+        found = [np.zeros((0, 10), dtype=np.int64)]
         for shape, cache in pairs:
             size = self.shapes[shape].instance_gpus
-            most = hardware.gpus // size
-            counts = range(1, most + 1) if fixed.count is None else (fixed.count,) if fixed.count <= most else ()
-            for count in counts:
-                if size > per_node:
-                    whole = count * size // per_node
-                    found.append((shape, count, whole, cache, count * size, per_node, 0, 0, 0, 1, 2))
-                    continue
-                fewest = -(-count // (per_node // size))
-                for nodes in _spreads(fewest, count, hardware.nodes):
-                    each, more = divmod(count, nodes)
-                    one = each + (1 if more else 0)
-                    two = min(count, 2 * each + min(2, more))
-                    found.append(
-                        (shape, count, nodes, cache, count * size, each * size, size if more else 0, more, 0, one, two)
-                    )
-            if len(found) > LARGEST_ROWS:
-                break
-        columns = np.array(found, dtype=np.int64).reshape(-1, 11).T
-        lost = np.minimum(columns[8:].T, columns[1][:, None])
+            if size not in of_size:
+                of_size[size] = np.array(self._stands(size, fixed), dtype=np.int64).reshape(-1, 8)
+            some = of_size[size]
+            found.append(np.column_stack([np.full(len(some), shape), np.full(len(some), cache), some]))
+        columns = np.concatenate(found).T
+        lost = np.column_stack([np.zeros_like(columns[2]), columns[8], columns[9]])
         return Rows(
-            shape=columns[0], count=columns[1], nodes=columns[2], cache=columns[3], gpus=columns[4], every=columns[5],
-            over=columns[6], more=columns[7], lost=lost,
+            shape=columns[0], cache=columns[1], count=columns[2], nodes=columns[3], gpus=columns[4], every=columns[5],
+            over=columns[6], more=columns[7], lost=np.minimum(lost, columns[2][:, None]),
         )  # fmt: skip
+
+    def _stands(self, size: int, fixed: FixedPool) -> list[tuple[int, ...]]:
+        """(count, nodes, GPUs, GPUs on every node, over, on more nodes, lost with one node, with two) of instances of a size."""
+        hardware = self.problem.hardware
+        found: list[tuple[int, ...]] = []
+        per_node, most = hardware.gpus_per_node, hardware.gpus // size
+        counts = range(1, most + 1) if fixed.count is None else (fixed.count,) if fixed.count <= most else ()
+        for count in counts:
+            if size > per_node:
+                found.append((count, count * size // per_node, count * size, per_node, 0, 0, 1, 2))
+                continue
+            for nodes in _spreads(-(-count // (per_node // size)), count, hardware.nodes):
+                each, more = divmod(count, nodes)
+                one, two = each + (1 if more else 0), 2 * each + min(2, more)
+                found.append((count, nodes, count * size, each * size, size if more else 0, more, one, two))
+        return found
 
     def _slots(self) -> tuple[Ints, Ints]:
         """n_max of each shape, (S,), and the step with every slot taken, ns."""
@@ -174,10 +177,17 @@ class PoolTables:
 
     def decode_load(self, rows: Rows, alive: Ints, requests_per_s: float | Floats) -> DecodeLoad:
         """Load of rows of which ``alive`` instances (R,) are left, at one rate or one for each, (R,)."""
-        rate = self._per_rank(rows.shape, alive, requests_per_s)
-        first, back = distinct(rows.shape, rate)
-        found = self.costs.decode(rows.shape[first], rate[first])
-        return DecodeLoad(**{name: getattr(found, name)[back] for name in DecodeLoad.__dataclass_fields__})
+        return self._decode_loads(rows, [alive], requests_per_s)[0]
+
+    def _decode_loads(self, rows: Rows, alive: Sequence[Ints], requests_per_s: float | Floats) -> list[DecodeLoad]:
+        """The same for several numbers of instances left, each load of a rank worked out once."""
+        rates = [self._per_rank(rows.shape, one, requests_per_s) for one in alive]
+        first, back = distinct_loads(np.tile(rows.shape, len(rates)), np.concatenate(rates))
+        found = self.costs.decode(np.tile(rows.shape, len(rates))[first], np.concatenate(rates)[first])
+        return [
+            DecodeLoad(**{name: getattr(found, name)[some] for name in DecodeLoad.__dataclass_fields__})
+            for some in np.split(back, len(rates))
+        ]
 
     def prefill_short(self, rows: Rows, load: PrefillLoad) -> Ints:
         """Bytes of cache that a prefill rank lacks, (R,); 0 or less: none."""
@@ -215,13 +225,13 @@ class PoolTables:
     def decode_value(self, rows: Rows, rate: float | Floats | None = None) -> Valued:
         """Section 6 for the decode pool, likewise."""
         rate = self.problem.workload.requests_per_s if rate is None else rate
-        loads = [self.decode_load(rows, rows.count - down, rate) for down in range(STATES)]
+        loads = self._decode_loads(rows, [rows.count - down for down in range(STATES)], rate)
         return self._value(rows, [load.mean_ms for load in loads], [self.decode_carries(rows, load) for load in loads])
 
     def _value(self, rows: Rows, means: list[Floats], carries: list[Bools]) -> Valued:
         w, count = self.weights, rows.count.astype(np.float64)
         usual = np.where(np.isfinite(means[0]), means[0], 0.0) * w.latency
-        down = _down(self.problem, self.sizes(rows), rows)
+        down = down_states(self.problem.hardware, self.sizes(rows), rows.count, rows.nodes)
         served, unserved, lost = np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(len(rows))
         for j in range(STATES):
             p = down.probability[:, j]
@@ -288,22 +298,3 @@ def share_parts(busy: Floats) -> Ints:
     finite = np.where(np.isfinite(busy), np.minimum(busy, 1e6), 0.0)
     found: Ints = np.where(np.isfinite(busy), np.ceil(finite * FULL), NEVER_NS).astype(np.int64)
     return found
-
-
-def _down(problem: Problem, sizes: Ints, rows: Rows) -> DownStates:
-    """States of every row on its own nodes."""
-    if not len(rows):
-        return down_states(problem.hardware, sizes, rows.count)
-    parts = []
-    for nodes in sorted(set(rows.nodes.tolist())):
-        at = np.flatnonzero(rows.nodes == nodes)
-        hardware = problem.hardware.model_copy(update={"nodes": int(nodes)})
-        parts.append((at, down_states(hardware, sizes[at], rows.count[at])))
-    first = parts[0][1]
-    columns = {}
-    for name in type(first).__dataclass_fields__:
-        whole = np.empty((len(rows), *getattr(first, name).shape[1:]))
-        for at, one in parts:
-            whole[at] = getattr(one, name)
-        columns[name] = whole
-    return replace(first, **columns)

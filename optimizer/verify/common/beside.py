@@ -25,6 +25,7 @@ class Beside:
     """Bytes of one GPU."""
 
     engine: int
+    """Its own parts, and the tables of rotary positions."""
     communication: int
     """Where several GPUs work together."""
     forward: int
@@ -39,28 +40,27 @@ def beside_of(problem: Problem, group: Group, sampled: int | None = None) -> Bes
     counted = known.non_torch.value
     for name, figure in (("context", known.context), ("cuda_graphs", known.cuda_graphs)):
         counted += figure.value if name in known.counts else 0
+    engine = counted * MEBIBYTE + problem.model.rotary_values * known.rotary_bytes
     together = known.communication.value * MEBIBYTE if "communication" in known.counts else 0
     if not known.stages_communicate and group.tensor == group.ranks == 1:
         together = 0
     logits = problem.model.vocabulary * exact(known.sampling_bytes)
     if known.activations_mib is not None:
         measured = known.activations_mib * MEBIBYTE
-        return Beside(counted * MEBIBYTE, together, measured, 0 if paged else ceil(logits))
+        return Beside(engine, together, measured, 0 if paged else ceil(logits))
     tokens = problem.search.max_num_batched_tokens
     language = tokens * 2 * (3 * problem.model.hidden_size + _widest(problem, group))
     images, results = _images(problem, group) if known.profiles_towers else (Fraction(0), 0)
     forward = ceil(max(language, images) + results)
     if not paged:
-        return Beside(counted * MEBIBYTE, together, forward, ceil(logits))
+        return Beside(engine, together, forward, ceil(logits))
     if not known.samples_chunks and problem.max_sequence_tokens > tokens:
-        return Beside(
-            counted * MEBIBYTE, together, forward, 0
-        )  # prompts in chunks: the run of older versions samples none
+        return Beside(engine, together, forward, 0)  # prompts in chunks: the run of older versions samples none
     left = Fraction(2 * tokens * problem.model.hidden_size + results)
     if known.keeps_expert_copies:
         left += _expert_workspaces(problem, group)
     run = ceil(min(sampled or sequences_sampled(problem), tokens) * logits + left)
-    return Beside(counted * MEBIBYTE, together, forward, run - forward if run > forward else 0)
+    return Beside(engine, together, forward, run - forward if run > forward else 0)
 
 
 def _expert_workspaces(problem: Problem, group: Group) -> Fraction:

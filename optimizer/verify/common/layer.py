@@ -13,6 +13,7 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil_ratio, constant, exact, facts_of_costs
 from optimizer.verify.common.beside import tokens_in_flight
 from optimizer.verify.common.groups import Group
+from optimizer.verify.common.loaded import beside_checkpoint
 from optimizer.verify.common.mixed import mean_context
 from optimizer.verify.common.weights import beside_experts, expert_padding, kv_share, one_expert
 
@@ -101,6 +102,8 @@ class LayerFacts:
     linear_parameters: Fraction
     dense_bytes: Fraction
     expert_bytes: Fraction
+    beside_bytes: int
+    """What an engine holds of it beyond the checkpoint's bytes."""
     token_bytes: int
     kept: int
     """Tokens of a sequence that are kept at most, 0: all."""
@@ -137,6 +140,7 @@ def cache_only(token_bytes: int, whole: int) -> LayerFacts:
         linear_parameters=nothing,
         dense_bytes=nothing,
         expert_bytes=nothing,
+        beside_bytes=0,
         token_bytes=token_bytes,
         kept=0,
         admitted=0,
@@ -161,7 +165,7 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
     one = one_expert(model, kind, group, rates.expert_bytes) / group.expert_gpus
     values = kind.kv_values_per_token_per_kv_head * kv_heads + kind.kv_values_per_token_replicated
     # Of the tokens that ranks deal out among them, each has its share, and up to a block more.
-    token_bytes = ceil_ratio(values * KV_BYTES[group.kv_format], group.contexts)
+    token_bytes = ceil_ratio(values * KV_BYTES[group.kv_format] + kind.index_bytes_per_token, group.contexts)
     uneven = 16 * (group.contexts - 1) * token_bytes
     kept = ceil_ratio(problem.max_sequence_tokens, 16) * 16
     unsettled = tokens_in_flight(problem)
@@ -190,6 +194,7 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
         linear_parameters=linear,
         dense_bytes=sum(beside_experts(model, kind, group, rates.linear_bytes), Fraction(0)),
         expert_bytes=one * kind.experts * expert_padding(problem, group),
+        beside_bytes=beside_checkpoint(problem, kind, group),
         token_bytes=token_bytes,
         kept=most,
         admitted=admitted,

@@ -65,7 +65,7 @@ def layer_share(
         overhead += constant("t_expert") * count / (1 + count / constant("experts_half"))
     products = 2 * layer.linear_parameters / (constant("eta_prefill_flops") * rates.linear)
     return LayerShare(
-        weights=layer.dense_bytes + layer.expert_bytes,
+        weights=layer.dense_bytes + layer.expert_bytes + layer.beside_bytes,
         memory=layer.dense_bytes / (constant("eta_bw") * rates.linear_bandwidth),
         compute=checked * 2 * layer.linear_parameters / (decode * rates.linear),
         read=layer.cache_bytes_read / (constant("eta_kv") * rates.bandwidth),

@@ -273,7 +273,7 @@ class Stages:
         generation = exact(self.problem.hardware.gpu.layer_time_factor)
         moved = moved_by(model.hidden_size, group, layer, shared.messages)
         return Draft(
-            weights=layer.dense_bytes + layer.expert_bytes + 4 * model.hidden_size**2,
+            weights=layer.dense_bytes + layer.expert_bytes + layer.beside_bytes + 4 * model.hidden_size**2,
             kept=((layer, 1),),
             step=Affine(one.step.slope, one.step.fixed - generation * constant("t_step")),
             roofs=one.roofs,

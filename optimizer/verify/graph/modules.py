@@ -159,7 +159,7 @@ class Modules:
         read = self._batch * layer.cache_bytes_read / (constant("eta_kv") * rates.bandwidth)
         attend = self._batch * layer.attention_flop / (constant("eta_decode_flops") * rates.sixteen)
         return Half(
-            weights_bytes=dense_bytes + (layer.expert_bytes if rest else 0),
+            weights_bytes=dense_bytes + (layer.expert_bytes if rest else layer.beside_bytes),
             sequence_bytes=Fraction(0) if rest else layer.sequence_bytes,
             token_bytes=Fraction(0 if rest else layer.token_bytes),
             dense=self._roof(decimal(dense_bytes / (constant("eta_bw") * rates.linear_bandwidth)), decimal(flop)),

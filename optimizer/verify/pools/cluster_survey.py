@@ -42,6 +42,8 @@ from optimizer.verify.pools.survey import (
 Floats = NDArray[np.float64]
 MOST_POOLS = 400_000
 """Pools of more kinds than this are not compared one by one."""
+MOST_OFFERED = 4_000
+"""Shapes, counts and spreads; what more of them are worth would take minutes to work out in exact arithmetic."""
 TIMES = ("ttft_p50", "ttft_p99", "prefill_p50", "prefill_p99", "tpot_p50", "tpot_p99")
 
 
@@ -82,6 +84,8 @@ def survey_cluster(site: PoolsSite, fixed: FixedPools, claim: ClusterPair | None
     if len(site.names) > 1:
         links.append((True, list(groups)))
     lines = 0
+    if sum(_offered(site, one, MOST_OFFERED) for one in (fixed.prefill, fixed.decode)) > MOST_OFFERED:
+        return None
     for crossing, among in links:
         decode = {g: list(_of(site, g, fixed.decode)) for g in among}
         prefill = {g: list(_of(site, g, fixed.prefill)) for g in among}
@@ -117,6 +121,22 @@ def survey_cluster(site: PoolsSite, fixed: FixedPools, claim: ClusterPair | None
             if seen.better is not None:
                 return PairsSeen(pairs, compared, seen.better)
     return PairsSeen(pairs, compared, None)
+
+
+def _offered(site: PoolsSite, fixed: FixedPool, most: int | None = None) -> int:
+    """Shapes, counts and spreads of one pool, whatever keeps them from standing; counted no further than ``most``."""
+    total = 0
+    for group, problem in enumerate(site.problems):
+        for shape in _of(site, group, fixed):
+            total += sum(1 for _ in placements(problem, shape, fixed))
+            if most is not None and total > most:
+                return total
+    return total
+
+
+def offered_pairs(site: PoolsSite, fixed: FixedPools) -> int:
+    """Pairs of shapes, counts and spreads on one group each."""
+    return _offered(site, fixed.prefill) * _offered(site, fixed.decode)
 
 
 def _kind(shape: PoolShape) -> tuple[int, str, str]:

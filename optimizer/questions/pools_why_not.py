@@ -1,0 +1,341 @@
+"""``why_not`` of pools: why other pools, or joint instances, are not the answer; term by term, which rule, or how much worse."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from optimizer.explain.common.fixed import fixed_words
+from optimizer.explain.common.numbers import milliseconds
+from optimizer.explain.pools.compare import TERM_WORDS, said_terms, term_by_term
+from optimizer.facts.errors import ProblemError
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.questions.pools_chosen import (
+    TIER_WORDS,
+    AnyPoolsProblem,
+    BestOf,
+    chosen,
+    chosen_joint,
+    chosen_pools,
+    verified,
+)
+from optimizer.results.answer import Change, Conflict, Fixed, all_confirmed
+from optimizer.results.pools import FixedPool, FixedPools, PoolsRepair
+from optimizer.results.pools_why import PoolsKind, PoolsWhyNot
+from optimizer.search.common.clock import Clock
+
+if TYPE_CHECKING:
+    from optimizer.reading.stated import Stated
+
+TOO_MANY = Conflict(("gpu_count",), "", True)
+SAME_MS = 1e-5
+"""Objectives within it are equal."""
+RATES = (0.9, 1.1, 0.75, 1.25, 0.5, 1.5, 0.25, 2.0, 3.0, 4.0)
+"""Parts and multiples of the stated request rate at which it is asked whether the foil wins, nearest first."""
+Foil = FixedPools | Fixed
+
+
+def pools_why_not(
+    problem: AnyPoolsProblem,
+    fixed: Fixed,
+    pools: FixedPools | None,
+    serving: Literal["joint", "disaggregated"] | None = None,
+    *,
+    stated: Stated | None = None,
+    time_limit_s: float | None = None,
+) -> PoolsWhyNot:
+    """Why pools, or joint instances, with the given decisions are not the answer.
+
+    Args:
+        problem: equal nodes or an inventory, whatever its ``serving``.
+        fixed: decisions of joint instances.
+        pools: in their place, decisions of pools.
+        serving: in place of both, the best of one kind.
+        stated: the problem file, by whose fields changes are named.
+        time_limit_s: of everything together.
+
+    Raises:
+        ProblemError: no decision, or decisions of both kinds.
+    """
+    foil = _asked(fixed, pools, serving)
+    clock = Clock(time_limit_s)
+    best, found = chosen(problem, clock), _best_with(problem, foil, clock)
+    if clock.over and (best is None or found is None):
+        said = (f"The time limit was reached before {_named(foil)} was decided; allow more.",)
+        return _answer(problem, "undecided", found, best, said=said)
+    if found is None:
+        return _not_allowed(problem, foil, best, stated, clock)
+    seen = all_confirmed(verified(problem, one, of) for one, of in ((found, foil), (best, None)) if one is not None)
+    offered = problem.serving == "any" or (found.instances == "joint") == (problem.serving == "joint")
+    if not offered:
+        return _answer(problem, "not allowed", found, best, said=_kept_out(problem, found, best), seen=seen,
+                       repairs=_opened(problem, found, best))  # fmt: skip
+    if best is None:
+        said = (f"{found.label} keeps every rule, but it is outside what may be considered, where nothing does.",)
+        return _answer(problem, "no optimum", found, None, said=said, seen=seen)
+    if _same(found, best):
+        said = (f"{best.label} is the best itself: nothing speaks against {_named(foil)}.",)
+        return _answer(problem, "best", found, best, said=said, seen=seen)
+    if found.first == best.first and abs(found.value_ms - best.value_ms) <= SAME_MS:
+        said = (f"{found.label} is a tie with {best.label}: as many ms a request, to the nanosecond.",)
+        return _answer(problem, "tie", found, best, said=said, seen=seen, decided="tie-break")
+    if found.rank < best.rank:
+        said = (f"{found.label} would be better, but it was outside what may be considered: a limit of search.",)
+        return _answer(problem, "not allowed", found, best, said=said, seen=seen, decided="search limit")
+    decided, worse = _worse(problem, found, best)
+    at = _wins_at(problem, foil, clock)
+    return _answer(
+        problem, "worse", found, best, said=(*worse, *_when(problem, at)), seen=seen, decided=decided, wins_at=at
+    )
+
+
+def _same(foil: BestOf, best: BestOf) -> bool:
+    """Whether both are the same decisions, sequences and all."""
+    strategies = [getattr(one.answer, "strategy", one.label) for one in (foil, best)]
+    return foil.instances == best.instances and strategies[0] == strategies[1]
+
+
+def _asked(fixed: Fixed, pools: FixedPools | None, serving: str | None) -> Foil:
+    """Raises ``ProblemError``: no decision, or decisions of both kinds."""
+    stated = [fixed.any, pools is not None, serving is not None]
+    if sum(stated) > 1:
+        raise ProblemError(
+            "why-not", "asks about one thing: pools (--prefill, --decode), joint instances (--tp, --dp), or --serving"
+        )
+    if not any(stated):
+        raise ProblemError(
+            "why-not", "needs at least one decision, e.g. --prefill tp=4,count=2, --tp 8, or --serving joint"
+        )
+    if pools is not None or serving == "disaggregated":
+        return pools or FixedPools()
+    return fixed
+
+
+def _best_with(problem: AnyPoolsProblem, foil: Foil, clock: Clock) -> BestOf | None:
+    return chosen_pools(problem, foil, clock) if isinstance(foil, FixedPools) else chosen_joint(problem, foil, clock)
+
+
+def _named(foil: Foil) -> str:
+    if isinstance(foil, Fixed):
+        return f"joint instances with {fixed_words(foil)}" if foil.any else "joint instances"
+    parts = [f"{side} {_words(one)}" for side, one in (("prefill", foil.prefill), ("decode", foil.decode)) if one.any]
+    return " and ".join(parts) or "prefill and decode pools"
+
+
+def _words(pool: FixedPool) -> str:
+    shape = "".join(
+        f"{name}{value}" for name, value in (("TP", pool.tensor_parallel), ("·EP", pool.expert_parallel)) if value
+    )
+    words = [f"{pool.count} × {shape or 'any shape'}" if pool.count else shape]
+    words += [f"{pool.max_num_seqs} sequences a rank"] if pool.max_num_seqs else []
+    words += [f"{pool.weight_precision} weights"] if pool.weight_precision else []
+    words += [f"{pool.kv_precision} KV cache"] if pool.kv_precision else []
+    words += [f"on {pool.group}"] if pool.group else []
+    return ", ".join(word for word in words if word)
+
+
+def kind_of_pools(problem: AnyPoolsProblem) -> PoolsKind:
+    """How answers about pools of a problem are called."""
+    return "cluster_pools" if isinstance(problem, InventoryProblem) else "pools"
+
+
+def _answer(
+    problem: AnyPoolsProblem,
+    verdict: Any,
+    foil: BestOf | None,
+    best: BestOf | None,
+    *,
+    said: tuple[str, ...],
+    seen: Any = None,
+    decided: str | None = None,
+    conflicts: tuple[Conflict, ...] = (),
+    repairs: tuple[PoolsRepair, ...] = (),
+    wins_at: float | None = None,
+) -> PoolsWhyNot:
+    difference, terms = None, {}
+    if foil is not None and best is not None:
+        difference, terms = foil.value_ms - best.value_ms, _difference(foil, best)
+    return PoolsWhyNot(
+        problem=problem.name,
+        kind=kind_of_pools(problem),
+        verdict=verdict,
+        foil=foil.label if foil is not None else None,
+        optimum=best.label if best is not None else None,
+        difference_ms=difference,
+        difference_terms=terms,
+        decided_by=decided,
+        conflicts=conflicts,
+        repairs=repairs,
+        wins_at=wins_at,
+        sentences=tuple(f"{one[:1].upper()}{one[1:]}" for one in said),
+        verification=seen,
+    )
+
+
+def _difference(foil: BestOf, best: BestOf) -> dict[str, float]:
+    one, other = (foil.terms, best.terms) if foil.instances == best.instances else (foil.folded, best.folded)
+    return {name: value - other.get(name, 0.0) for name, value in one.items()}
+
+
+def _worse(problem: AnyPoolsProblem, foil: BestOf, best: BestOf) -> tuple[str, list[str]]:
+    """(what decides, sentences)."""
+    terms = _difference(foil, best)
+    if foil.first != best.first:
+        unit = TIER_WORDS[problem.objective.preset]
+        mine, its = (f"{abs(one.first):,.2f}".rstrip("0").rstrip(".") for one in (foil, best))
+        decided = "price" if unit == "per hour" else unit
+        head = (
+            f"{foil.label} keeps every rule, but has {mine} {unit} where {best.label} has {its}; "
+            f"objective: {problem.objective.preset} looks at that first."
+        )
+    else:
+        decided = TERM_WORDS.get(*[max(terms, key=lambda term: terms[term])] * 2)
+        head = (
+            f"{foil.label} keeps every rule, but takes {milliseconds(foil.value_ms)} a request where {best.label} takes "
+            f"{milliseconds(best.value_ms)}: {milliseconds(foil.value_ms - best.value_ms)} more ({said_terms(terms)})."
+        )
+    return decided, [head, *_behind(problem, foil, best, terms)]
+
+
+def _behind(problem: AnyPoolsProblem, foil: BestOf, best: BestOf, terms: dict[str, float]) -> list[str]:
+    if foil.instances == best.instances == "pools":
+        return term_by_term(foil.answer, best.answer, terms)
+    if foil.instances == best.instances:
+        return []
+    from optimizer.questions.pools_against import between
+
+    return between(problem, foil, best)
+
+
+def _kept_out(problem: AnyPoolsProblem, foil: BestOf, best: BestOf | None) -> tuple[str, ...]:
+    """That ``serving`` leaves out what keeps every rule, and whether it would win."""
+    kind = "joint instances" if foil.instances == "joint" else "prefill and decode pools"
+    said = f"What is stated as serving: {problem.serving} leaves out {kind}."
+    if best is None:
+        return (said, f"{foil.label} keeps every rule, where nothing that is offered does: state serving: any.")
+    if foil.rank < best.rank:
+        return (said, f"{foil.label} would be better: {_against(problem, foil, best)}. State serving: any.",
+                *_behind(problem, foil, best, {}))  # fmt: skip
+    return (said, *_worse(problem, foil, best)[1])
+
+
+def _against(problem: AnyPoolsProblem, foil: BestOf, best: BestOf) -> str:
+    if foil.first != best.first:
+        unit = TIER_WORDS[problem.objective.preset]
+        return f"{abs(foil.first):,.2f} {unit} against {abs(best.first):,.2f} of {best.label}"
+    return f"{milliseconds(foil.value_ms)} a request against {milliseconds(best.value_ms)} of {best.label}"
+
+
+def _opened(problem: AnyPoolsProblem, foil: BestOf, best: BestOf | None) -> tuple[PoolsRepair, ...]:
+    if best is not None and foil.rank >= best.rank:
+        return ()
+    change = Change("serving", problem.serving, "any")
+    return (PoolsRepair((change,), f"Set serving to any (now {problem.serving}): {foil.label}.", foil.label),)
+
+
+def _not_allowed(
+    problem: AnyPoolsProblem, foil: Foil, best: BestOf | None, stated: Stated | None, clock: Clock
+) -> PoolsWhyNot:
+    """Which rules keep the foil out, and the least changes that would let it in."""
+    if isinstance(foil, Fixed):
+        conflicts, repairs, said = _joint_conflict(problem, foil, stated, clock)
+    else:
+        conflicts, repairs, said = _pools_conflict(problem, foil, clock)
+    seen = None
+    if best is not None:
+        said = [*said, f"The best there is: {best.label}, {milliseconds(best.value_ms)} a request."]
+        seen = all_confirmed([verified(problem, best)])
+    return _answer(
+        problem, "not allowed", None, best, said=tuple(said), seen=seen, conflicts=conflicts, repairs=repairs
+    )
+
+
+def _pools_conflict(
+    problem: AnyPoolsProblem, foil: FixedPools, clock: Clock
+) -> tuple[tuple[Conflict, ...], tuple[PoolsRepair, ...], list[str]]:
+    """Raises ``ProblemError``: no pools have these decisions."""
+    if isinstance(problem, InventoryProblem):
+        from optimizer.explain.pools.cluster_conflict import cluster_conflict, nearest_words
+        from optimizer.explain.pools.cluster_repair import cluster_repairs
+        from optimizer.search.pools.cluster_solve import columns_on
+
+        options = columns_on(problem, foil)
+        if options is None:
+            return _too_many(cluster_repairs(problem, foil, TOO_MANY, clock), "a group has")
+        conflict = cluster_conflict(problem, options, clock)
+        nearest = list(nearest_words(options, clock))
+        return (conflict,), cluster_repairs(problem, foil, conflict, clock), [conflict.sentence, *nearest]
+    from optimizer.explain.pools.conflict import conflict_of, nearest_pair
+    from optimizer.explain.pools.repair import repairs_of
+    from optimizer.search.pools.solve import columns_of
+
+    columns = columns_of(problem, foil)
+    if columns is None:
+        return _too_many(repairs_of(problem, foil, TOO_MANY, clock), "there are")
+    conflict = conflict_of(problem, columns, clock)
+    said = [conflict.sentence, *nearest_pair(problem, columns, clock)]
+    return (conflict,), repairs_of(problem, foil, conflict, clock), said
+
+
+def _too_many(
+    repairs: tuple[PoolsRepair, ...], there: str
+) -> tuple[tuple[Conflict, ...], tuple[PoolsRepair, ...], list[str]]:
+    """Pools that more nodes would allow take more GPUs than there are; others are no pools at all.
+
+    Raises:
+        ProblemError: no pools have these decisions, on however many nodes.
+    """
+    if repairs:
+        said = f"These pools take more GPUs than {there}."
+        return (Conflict(("gpu_count",), said, True),), repairs, [said]
+    raise ProblemError(
+        "--prefill", "no pools have these decisions: a shape that the engine does not run, a pair that its connector does not join "
+        f"(docs/disaggregated.md, section 8), or more GPUs than {there}"
+    )  # fmt: skip
+
+
+def _joint_conflict(
+    problem: AnyPoolsProblem, foil: Fixed, stated: Stated | None, clock: Clock
+) -> tuple[tuple[Conflict, ...], tuple[PoolsRepair, ...], list[str]]:
+    from optimizer.questions.check import check
+    from optimizer.questions.solve import solve
+
+    plain: Any = problem.model_copy(update={"serving": "joint"})
+    joint = stated.changed({"serving": None}) if stated is not None else None
+    found: Any = (
+        check(plain, foil, stated=joint, time_limit_s=clock.left_s)
+        if foil.any
+        else solve(plain, stated=joint, time_limit_s=clock.left_s)
+    )
+    repairs = tuple(
+        PoolsRepair(one.changes, one.sentence, getattr(one.result, "label", one.result)) for one in found.repairs
+    )
+    said = [conflict.sentence for conflict in found.conflicts] or [f"{_named(foil)} keeps no rule set of this problem."]
+    return found.conflicts, repairs, said
+
+
+def _wins_at(problem: AnyPoolsProblem, foil: Foil, clock: Clock) -> float | None:
+    """The nearest request rate tried at which the foil is best; asked on equal nodes, where a search takes little."""
+    if isinstance(problem, InventoryProblem):
+        return None
+    for factor in RATES:
+        if clock.over:
+            return None
+        rate = round(problem.workload.requests_per_s * factor, 6)
+        workload = problem.workload.model_copy(update={"requests_per_s": rate})
+        changed = problem.model_copy(update={"workload": workload})
+        best = chosen(changed, clock)
+        found = _best_with(changed, foil, clock) if best is not None else None
+        if best is not None and found is not None and (found.instances, found.layout) == (best.instances, best.layout):
+            return rate
+    return None
+
+
+def _when(problem: AnyPoolsProblem, at: float | None) -> list[str]:
+    if at is not None:
+        return [
+            f"It would be the best at {at:g} requests/s (now {problem.workload.requests_per_s:g}), the nearest rate tried."
+        ]
+    if isinstance(problem, InventoryProblem):
+        return []
+    low, high = (problem.workload.requests_per_s * factor for factor in (min(RATES), max(RATES)))
+    return [f"At no rate tried, from {low:g} to {high:g} requests/s, is it the best."]
