@@ -93,7 +93,7 @@ def _surroundings(sentence: Sentence, recent: tuple[Sentence, ...], local: Local
     named = [(g.start, g.end, "card") for g in sentence.gpus] + [(m.start, m.end, "model") for m in sentence.models]
     words = tuple(words_in(sentence.text, named))
     before = sentence.statement.section.split(" / ")[-1]
-    if recent and _BACK.match(sentence.text):
+    if recent and (sentence.statement.line - recent[-1].statement.line <= 1 or _BACK.match(sentence.text)):
         before += " " + recent[-1].text
     earlier = frozenset(name for word in words_in(before) for name in word.classes)
     flags = frozenset(local) | ({"hypothetical"} if sentence.has("hypothetical") else frozenset())
@@ -208,12 +208,14 @@ def _may_be_wrong(
     if sentence.has("past") or sentence.denies(measure):
         return False
     if (
-        relation_of(sentence, measure) != "="
+        (relation_of(sentence, measure) != "=" and not entry.limit)
         or _COMPARED.match(text[measure.end :])
         or _PART_OF.search(text[: measure.start])
     ):
         return False
     formulas = " ".join(formula for listed in entry.values.values() for formula in listed)
+    if any(one.degrees is None for one in meant.situations) and _OF_STRATEGY.search(formulas):
+        return False
     if sentence.has("hypothetical") and _OF_STRATEGY.search(formulas) and not meant.named_strategy:
         return False
     clause = {name for word in around.words if span[0] <= word.start < span[1] for name in word.classes}
