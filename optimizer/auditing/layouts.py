@@ -18,13 +18,14 @@ _COPY = (
     r"|copies?|exemplaires?)"
 )
 _CARD = r"(?:GPUs?|cards?|accelerators?|devices|Karten?|Beschleunigern?|cartes?|accélérateurs?)"
+_BESIDE = r"of|with|on|at|à|de|avec|zu|mit|auf|je|zu je|mit je|auf je|each on|each with"
 _GROUPS = re.compile(
-    rf"\b(?P<copies>{_NUMBER})\s(?:\w+\s)?{_COPY}(?:,?\s\(?(?:of|with|on|at|à|de|avec|zu|mit|auf|je|zu je|mit je|auf je|each on|each with)\s"
-    rf"|,\s|\s\()(?:je\s)?(?P<cards>{_NUMBER})\s{_CARD}\b",
+    rf"\b(?P<copies>{_NUMBER})\s(?:\w+\s)?{_COPY}(?:,?\s\(?(?:{_BESIDE})\s|,\s|\s\()(?:je\s)?(?P<cards>{_NUMBER})\s{_CARD}\b",
     re.IGNORECASE,
 )
 _EACH_ON = re.compile(
-    rf"\b(?:each|every|an?|one|jede[rsnm]?|eine?|chaque|une?)\s(?:\w+\s)?{_COPY}\b[^.;\d]{{0,60}}?\b(?:over|across|on|onto|in|auf|über|sur|entre)"
+    rf"\b(?:each|every|an?|one|jede[rsnm]?|eine?|chaque|une?)\s(?:\w+\s)?{_COPY}\b[^.;\d]{{0,60}}?\b(?:over|across|on|onto|in|auf|über|sur|entre|occupies|takes|"
+    r"uses|needs|spans|gets|belegt|braucht|bekommt|nutzt|umfasst|occupe|utilise|prend|reçoit)"
     rf"\s(?:the |all |die |les )?(?P<cards>{_NUMBER})(?:\s{_CARD}\b|\W)",
     re.IGNORECASE,
 )
@@ -47,7 +48,7 @@ def strategy_of_layout(statements: tuple[Statement, ...], gpus_per_node: int, gp
         cards = _value(found["cards"])
         counted = found if found.re is _GROUPS else _COUNT.search(statement.text)
         copies = _value(counted["copies"]) if counted else gpus // max(1, cards)
-        if 1 <= cards <= gpus_per_node and 1 <= copies and cards * copies <= gpus:
+        if 1 <= cards <= gpus_per_node and copies >= 1 and cards * copies <= gpus:
             return Proposed(cards, 1, copies, 1, frozenset(("tp", "dp")), statement.line)
     return None
 

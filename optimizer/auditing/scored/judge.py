@@ -16,6 +16,7 @@ from optimizer.auditing.context import OTHER_NETWORK, Context
 from optimizer.auditing.coverage import explained
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.figures import is_kind_of_card, is_operand
+from optimizer.auditing.formula import UnknownName, value_of
 from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.refutable import relation_of
 from optimizer.auditing.scopes import Scope, scope_of
@@ -146,9 +147,23 @@ def _judge(
     apart = 0.15 if measure.hedged or measure.word else APART if measure.dimension else 0.0
     if any(measure.near(value, apart) for one in possible for value in one.values):
         return None
+    if _between(measure, first.entry, meant):
+        return None
     if not _may_be_wrong(sentence, measure, first.entry, meant, scope, around, span):
         return None
     return _claim(sentence, measure, first.entry, first.values[0], False)
+
+
+def _between(measure: Measure, entry: LedgerEntry, meant: About) -> bool:
+    """Whether a figure lies where it may be right in some situation."""
+    for situation in meant.situations if entry.between else ():
+        try:
+            low, high = (value_of(one, situation.values) for one in entry.between)
+        except UnknownName:
+            return True
+        if any(low <= value <= high * (1 + entry.near) for value in measure.values):
+            return True
+    return False
 
 
 _PEAKS = ("bf16", "fp16", "fp8", "int8", "fp4")
