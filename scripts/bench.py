@@ -3,7 +3,8 @@
 
 Usage: python scripts/bench.py [--runs N] [--json]. Medians are shown with minimum and maximum; a noisy machine shows in
 the spread. Chain instances: python scripts/bench.py helix [INSTANCE.json ...].
-Sweeps: python scripts/bench.py sweep. What grows with the size of a problem: bench.py growth, and growth uniform.
+Sweeps: python scripts/bench.py sweep. Prefill and decode pools: bench.py pools.
+What grows with the size of a problem: bench.py growth, and growth uniform.
 Nothing here is asserted: CI machines are shared.
 """
 
@@ -101,6 +102,12 @@ def main() -> None:
         from scripts.bench_inventory import bench_inventory
 
         bench_inventory(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["pools"]:
+        sys.path.insert(0, str(ROOT))
+        from scripts.bench_pools import main as pools
+
+        pools(sys.argv[2:])
         return
     if sys.argv[1:2] == ["growth"]:
         sys.path.insert(0, str(ROOT))

@@ -14,6 +14,7 @@ from optimizer.facts.chain import ChainProblem
 from optimizer.facts.file import ProblemFile
 from optimizer.facts.profile import DayFile
 from optimizer.facts.several import SeveralFile
+from optimizer.reading.cluster_models import cluster_models_schema
 from optimizer.reading.inventory_input import file_schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +30,7 @@ KINDS = (
     ("Load that changes over the day: `workload.profile`", DayFile.model_json_schema),
     ("Several models on equal nodes: `models:`", SeveralFile.model_json_schema),
     ("An inventory: `cluster:`", file_schema),
+    ("Several models on an inventory: `models:` and `cluster:`", cluster_models_schema),
     ("Many small machines: `kind: chain`", ChainProblem.model_json_schema),
 )
 

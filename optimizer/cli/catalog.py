@@ -54,7 +54,7 @@ def schema(
         str,
         typer.Option(
             "--kind",
-            help="hardware, day (hours of it), models (several), cluster or chain.",
+            help="hardware, day (hours of it), models (several), cluster, cluster-models or chain.",
             metavar="KIND",
         ),
     ] = "hardware",
@@ -68,6 +68,7 @@ def schema(
     from optimizer.facts.file import ProblemFile
     from optimizer.facts.profile import DayFile
     from optimizer.facts.several import SeveralFile
+    from optimizer.reading.cluster_models import cluster_models_schema
     from optimizer.reading.inventory_input import file_schema
     from optimizer.reading.templates import ANSWERED_AS
     from optimizer.render.as_json import dumps
@@ -83,6 +84,7 @@ def schema(
         "day": DayFile.model_json_schema,
         "models": SeveralFile.model_json_schema,
         "cluster": file_schema,
+        "cluster-models": cluster_models_schema,
         "chain": ChainProblem.model_json_schema,
     }
     if kind not in schemas:

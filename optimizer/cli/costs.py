@@ -83,7 +83,8 @@ def _chain_with_costs(question: Question, costs: str, table: str | None) -> Any:
 
     if costs not in {"analytic", "table"}:
         raise ProblemError(
-            "--costs", f"{costs!r} says nothing about chains; their costs are tables of tokens/s (--costs table [FILE])"
+            "--costs",
+            f"{costs!r} says nothing about chains; theirs are tables of tokens/s (--costs table [FILE]), or costs: analytic in the file",
         )
     if table is None:
         return question.problem

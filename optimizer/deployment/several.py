@@ -7,17 +7,20 @@ Service of that model. ``docs/deploy.md``, section 11.
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
-from optimizer.deployment.chosen import Chosen
+from optimizer.deployment.chosen import Chosen, chosen_of_inventory
 from optimizer.deployment.files import files_of_service
 from optimizer.deployment.kubernetes import APP, PART
 from optimizer.deployment.losses import may_lose
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT, Options
 from optimizer.deployment.service import Service, build_service
+from optimizer.facts.cluster_models import ClusterModelsProblem
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.several import ModelEntry, SeveralProblem
+from optimizer.results.cluster_models import ClusterModelsAnswer
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
 from optimizer.results.several import ServedShare, SeveralAnswer
 from optimizer.writing.yaml_text import yaml_text
@@ -42,6 +45,22 @@ def chosen_of_several(problem: SeveralProblem, answer: SeveralAnswer) -> dict[st
         served.name: _chosen(served, share, placed[served.name], answer.status)
         for served, share in zip(problem.models, answer.models, strict=True)
     }
+
+
+def chosen_of_cluster_models(problem: ClusterModelsProblem, answer: ClusterModelsAnswer) -> dict[str, Chosen]:
+    """The same of several models on one inventory.
+
+    Raises:
+        ValueError: the answer has no placement.
+    """
+    if not answer.models or any(share.answer.placement is None for share in answer.models):
+        raise ValueError("the answer places nothing")
+    verdict = "proved best together with the other models" if answer.status == "optimal" else "keeps every rule"
+    found = {}
+    for served, share in zip(problem.models, answer.models, strict=True):
+        one = chosen_of_inventory(served.problem, share.answer, answer.feasible is not None)
+        found[served.name] = one if one.broken else replace(one, verdict=verdict)
+    return found
 
 
 def _chosen(served: ModelEntry, share: ServedShare, gpus: list[tuple[str, ...]], status: str) -> Chosen:

@@ -8,13 +8,16 @@ The problem and its connection rule are those of Helix (Mei et al., ASPLOS 2025,
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
 from optimizer.facts.base import Count, Facts, Milliseconds, NonNegative, Positive, Sentence
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.text import name_of
+
+if TYPE_CHECKING:
+    from optimizer.facts.problem import Problem
 
 SOURCE, SINK = "source", "sink"
 LARGEST_LAYERS = 1_000
@@ -47,8 +50,13 @@ class NodeType(Facts):
     """
 
     throughput_tokens_per_s_by_layers: dict[LayersKey, NonNegative] = Field(
-        description="Tokens/s of a node that holds 1, 2, … layers, one entry for each number up to max_layers"
+        default={},
+        description="Tokens/s of a node that holds 1, 2, … layers, one entry for each number up to max_layers; needed with costs: table",
     )
+    gpu: Name | None = Field(
+        default=None, description="With costs: analytic, in place of the table: the GPU of the node, a catalog name"
+    )
+    gpus: Count = Field(default=1, description="With costs: analytic: GPUs of the node, one tensor-parallel group")
     max_layers: Layers | None = Field(
         default=None, description="Most layers that a node of this type holds; left out, as many as the table has"
     )
@@ -116,6 +124,21 @@ class ChainRequirements(Facts):
     )
 
 
+class ChainWorkload(Facts):
+    """With ``costs: analytic``: what requests are like, and the formats of weights and cache."""
+
+    prompt_tokens: Count = Field(description="Prompt length, tokens")
+    output_tokens: Count = Field(description="Output length, tokens")
+    weight_precision: str | None = Field(default=None, description="Format of the weights; left out, the checkpoint's")
+    kv_precision: str | None = Field(
+        default=None, description="Format of the KV cache; left out, the model's 16-bit one"
+    )
+    batch: Count | None = Field(
+        default=None,
+        description="Requests that pass the nodes together in one step; left out, the number with which the nodes could do the most work",
+    )
+
+
 class Published(Facts):
     """What was published for the same instance, to be shown beside the answer."""
 
@@ -129,12 +152,19 @@ class ChainProblem(Facts):
 
     kind: Literal["chain"] = Field(description="chain")
     name: Name = Field(default="chain", description="How answers call the problem")
-    model: ServedModel = Field(description="The model and the bytes of its tokens")
+    model: ServedModel = Field(
+        description="The model and the bytes of its tokens; with costs: analytic a catalog name, a path to a config.json, or its contents"
+    )
     cluster: Cluster = Field(description="Types, nodes and links")
     connection: Connection = Field(
         default="exact", description="exact: intervals meet; contained: a node may compute a part of its layers only"
     )
-    costs: Literal["table"] = Field(default="table", description="Where throughputs come from: the tables stated here")
+    costs: Literal["table", "analytic"] = Field(
+        default="table",
+        description="Where throughputs come from: the tables stated here, or the analytic model (types state gpu, model is a "
+        "catalog name, workload says what requests are like)",
+    )
+    workload: ChainWorkload | None = Field(default=None, description="With costs: analytic: what requests are like")
     costs_source: str = Field(default="", description="Where the tables come from, when not from this file")
     """Where the throughput tables come from, when not from the problem file."""
     objective: Literal["throughput"] = Field(default="throughput", description="What is made largest")
@@ -146,6 +176,7 @@ class ChainProblem(Facts):
     _wires: dict[tuple[str, str], Wire] = PrivateAttr(default_factory=dict)
     _between: dict[tuple[str, str], Wire] = PrivateAttr(default_factory=dict)
     _partition: dict[str, str] = PrivateAttr(default_factory=dict)
+    _alone: dict[str, Problem] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any, /) -> None:
         """Check what spans several fields and index the links.
@@ -153,13 +184,23 @@ class ChainProblem(Facts):
         Raises:
             ProblemError: with the field, the value and what would be right.
         """
-        _check_types(self.cluster)
+        _check_types(self.cluster, self.costs)
         _check_nodes(self.cluster)
         self._partition.update({node.name: node.partition for node in self.cluster.nodes})
         self._between.update(_partition_wires(self.cluster))
         self._wires.update(_node_wires(self.cluster))
         for field, wire in _all_wires(self.cluster):
             self._check_wire(field, wire)
+
+    @property
+    def alone(self) -> dict[str, Problem]:
+        """With ``costs: analytic``: for each type the problem of one node by itself, whose facts its table follows from."""
+        return self._alone
+
+    @property
+    def held_batches(self) -> int:
+        """Batches whose cache each node holds with ``costs: analytic``: one for every node that tokens may pass."""
+        return min(self.requirements.max_stages or len(self.cluster.nodes), len(self.cluster.nodes))
 
     def rate(self, type_name: str, layers: int) -> Fraction:
         """Exact tokens/s of a node of this type that holds this many layers."""
@@ -220,9 +261,19 @@ def exact(value: float | int) -> Fraction:
     return Fraction(str(value))
 
 
-def _check_types(cluster: Cluster) -> None:
+def _check_types(cluster: Cluster, costs: str) -> None:
     for name, kind in cluster.types.items():
         field = f"cluster.types.{name}"
+        if costs == "analytic":
+            if kind.gpu is None:
+                raise ProblemError(
+                    f"{field}.gpu", "is needed with costs: analytic: a catalog name such as a100-40gb-sxm"
+                )
+            if kind.throughput_tokens_per_s_by_layers or kind.time_ms_by_layers:
+                raise ProblemError(field, "states a table beside costs: analytic; leave it out, or state costs: table")
+            continue
+        if kind.gpu is not None:
+            raise ProblemError(f"{field}.gpu", "is for costs: analytic; with costs: table state tokens/s by layers")
         for table_name in ("throughput_tokens_per_s_by_layers", "time_ms_by_layers"):
             table = getattr(kind, table_name)
             if table is None:

@@ -96,6 +96,12 @@ class ProposedModel(Facts):
     nodes: Count | None = Field(default=None, description="Nodes that its instances are spread over evenly")
 
 
+class ClusterModelsProposal(Facts):
+    """The engine instances of each of several models on one inventory."""
+
+    models: Annotated[dict[Name, Proposal], Field(min_length=1)] = Field(description="Instances by the model's name")
+
+
 class SeveralProposal(Facts):
     """What each of several models is to get; a model that is not named is chosen as well as possible."""
 

@@ -45,6 +45,7 @@ def solve_chain(
         ``optimal`` only when value = bound and the verifier agrees; ``feasible`` with value, bound and gap;
         ``infeasible`` when the bound is 0; ``unknown`` when nothing was found in time.
     """
+    from optimizer.questions.chain_costs import priced
     from optimizer.search.chain.instance import scaled
     from optimizer.search.chain.solve import Search
     from optimizer.search.uniform.solve import Progress
@@ -55,6 +56,7 @@ def solve_chain(
         if progress is not None:
             progress(Progress(time.monotonic() - started, value / THOUSAND, bound / THOUSAND, "tokens/s"))
 
+    problem = priced(problem)
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s
     search = Search(scaled(problem), started + limit, report, gap)
     try:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from optimizer.facts.chain import ChainProblem
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.questions.chain import DEFAULT_TIME_LIMIT_S, THOUSAND, carried_by, solve_chain
+from optimizer.questions.chain_costs import priced
 from optimizer.results.answer import Verification, with_verification
 from optimizer.results.chain import ChainAnswer, LayersHeld
 from optimizer.results.why import ChainWhyNot, Verdict
@@ -49,6 +50,7 @@ def check_chain(
     from optimizer.search.chain.flow import route
     from optimizer.search.chain.instance import scaled
 
+    problem = priced(problem)
     placement = _placement(problem, proposal)
     optimum = solve_chain(problem, time_limit_s=time_limit_s, progress=progress)
     wrong = _misfits(problem, placement)
@@ -194,6 +196,7 @@ def why_not_chain(
     from optimizer.search.chain.improve import improve
     from optimizer.search.chain.instance import scaled
 
+    problem = priced(problem)
     fixed = _placement(problem, proposal)
     words = ", ".join(f"{name} with layers {h.start} to {h.start + h.layers - 1}" for name, h in proposal.nodes.items())
     limit = DEFAULT_TIME_LIMIT_S if time_limit_s is None else time_limit_s

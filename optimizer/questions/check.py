@@ -13,15 +13,17 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from optimizer.facts.chain import ChainProblem
+    from optimizer.facts.cluster_models import ClusterModelsProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
-    from optimizer.facts.proposal import ChainProposal, Proposal, SeveralProposal
+    from optimizer.facts.proposal import ChainProposal, ClusterModelsProposal, Proposal, SeveralProposal
     from optimizer.facts.several import SeveralProblem
     from optimizer.questions.options import CheckOptions, Progress
     from optimizer.reading.question import AnyProblem
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import CheckAnswer
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_models import ClusterModelsAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import FixedPools, PoolsAnswer
@@ -37,19 +39,25 @@ def check(
 @overload
 def check(problem: ChainProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> ChainAnswer: ...
 @overload
+def check(
+    problem: ClusterModelsProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]
+) -> ClusterModelsAnswer: ...
+@overload
 def check(problem: SeveralProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> SeveralAnswer: ...
 def check(
     problem: AnyProblem,
     fixed: Fixed = Fixed(),
     *,
-    placement: Proposal | ChainProposal | SeveralProposal | None = None,
+    placement: Proposal | ChainProposal | SeveralProposal | ClusterModelsProposal | None = None,
     pools: FixedPools | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
-) -> CheckAnswer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer:
+) -> (
+    CheckAnswer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | ClusterModelsAnswer
+):
     """Judge a proposal: a strategy (``hardware:``), what every instance has or all of them (``cluster:``), or who holds what (a chain).
 
     Args:
@@ -75,6 +83,19 @@ def check(
                 "models",
                 "say what each model is to get with --placement FILE (docs/several.md), or let optimizer solve "
                 "split the nodes",
+            )
+        from optimizer.facts.cluster_models import ClusterModelsProblem
+        from optimizer.facts.proposal import ClusterModelsProposal
+
+        on_cluster = isinstance(problem, ClusterModelsProblem)
+        if on_cluster is not isinstance(placement, ClusterModelsProposal):
+            right = "instances: [{group: …, tp: …}]" if on_cluster else "{tp: …, dp: …}"
+            raise ProblemError("--placement", f"states each model's {right} here (docs/several.md)")
+        if isinstance(problem, ClusterModelsProblem):
+            from optimizer.questions.cluster_models import check_cluster_models
+
+            return check_cluster_models(
+                problem, cast(ClusterModelsProposal, placement), time_limit_s=time_limit_s, progress=progress
             )
         from optimizer.questions.several import check_several
 

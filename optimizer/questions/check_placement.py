@@ -60,12 +60,12 @@ def check_placement(
         asked = proposed_plan(problem, proposal)
     except ShapeNotAllowed as refused:
         return _shape_refused(problem, refused, time_limit_s, progress)
-    answer = _judged(problem, asked)
+    answer = judged_instances(problem, asked)
     optimum = solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, ranges=False, explain="nothing")
     return _beside(problem, answer, optimum)
 
 
-def _judged(problem: InventoryProblem, asked: ProposedPlan) -> InventoryAnswer:
+def judged_instances(problem: InventoryProblem, asked: ProposedPlan) -> InventoryAnswer:
     """The answer about the proposal itself, verified."""
     from optimizer.verify.inventory import verify_inventory
 
@@ -170,6 +170,17 @@ def _refused(answer: InventoryAnswer, rule: str, said: str, how: str) -> Invento
 def _shape_refused(
     problem: InventoryProblem, refused: ShapeNotAllowed, time_limit_s: float | None, progress: Progress | None
 ) -> InventoryAnswer:
+    """Why no instance of a shape can stand where it is proposed, and the optimum."""
+    started = time.monotonic()
+    answer = shape_refused(problem, refused, time_limit_s, progress)
+    left = None if time_limit_s is None else max(1.0, time_limit_s - (time.monotonic() - started))
+    optimum = solve_inventory(problem, time_limit_s=left, progress=progress, ranges=False, explain="nothing")
+    return _beside(problem, answer, optimum)
+
+
+def shape_refused(
+    problem: InventoryProblem, refused: ShapeNotAllowed, time_limit_s: float | None, progress: Progress | None
+) -> InventoryAnswer:
     """Why no instance of a shape can stand where it is proposed: the check of that shape alone, under almost no load."""
     one = refused.instance
     groups = tuple(group for group in problem.groups if group.name in one.groups)
@@ -178,9 +189,6 @@ def _shape_refused(
     fixed = replace(refused.fixed, layers_per_stage=None)
     answer = check_inventory(alone, fixed, time_limit_s=time_limit_s, progress=progress)
     label = f"TP{one.tp}·PP{one.pp}" + (f"·EP{one.ep}" if one.ep > 1 else "")
-    started = time.monotonic()
-    left = None if time_limit_s is None else max(1.0, time_limit_s - (time.monotonic() - started))
-    optimum = solve_inventory(problem, time_limit_s=left, progress=progress, ranges=False, explain="nothing")
     where = listing(list(one.groups))
     if answer.feasible is not False:
         split = f" with layers {'+'.join(map(str, one.layers))}" if one.layers else ""
@@ -190,11 +198,12 @@ def _shape_refused(
         )
         return replace(
             answer, problem=problem.name, status="unknown", pools=(), placement=None, objective=None, objective_exact_ms=None,
-            reliability=None, rules=(), losses=(), feasible=None, optimum=optimum, explanation=(said,), conflicts=(),
+            reliability=None, rules=(), losses=(), feasible=None, optimum=None, explanation=(said,), conflicts=(),
         )  # fmt: skip
     said = f"No instance {label} can stand on {where}, whatever the load. {answer.conflicts[0].sentence if answer.conflicts else ''}"
-    answer = replace(answer, problem=problem.name, gpus_free=problem.gpus, repairs=(), explanation=(said.strip(),))
-    return _beside(problem, answer, optimum)
+    return replace(
+        answer, problem=problem.name, gpus_free=problem.gpus, repairs=(), explanation=(said.strip(),), optimum=None
+    )
 
 
 def _beside(problem: InventoryProblem, answer: InventoryAnswer, optimum: InventoryAnswer) -> InventoryAnswer:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from optimizer.deployment.chosen import chosen_of
 from optimizer.deployment.day import day_files, most_instances, refuse
 from optimizer.deployment.files import files_of_service
 from optimizer.deployment.options import resolve_options
 from optimizer.deployment.service import build_service
-from optimizer.deployment.several import chosen_of_several, several_files
+from optimizer.deployment.several import chosen_of_cluster_models, chosen_of_several, several_files
+from optimizer.facts.cluster_models import ClusterModelsProblem
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.profile import ProfileProblem
 from optimizer.facts.several import SeveralProblem
 from optimizer.questions.uniform import check
 from optimizer.results.answer import Fixed
+from optimizer.results.cluster_models import ClusterModelsAnswer
 from optimizer.results.day import DayAnswer
 from optimizer.results.several import SeveralAnswer
 from optimizer.version import __version__
@@ -23,11 +25,15 @@ MADE_BY = f"made by optimizer {__version__}"
 
 
 def files_of_several(
-    problem: SeveralProblem, answer: SeveralAnswer, target: str = "kubernetes", **options: Any
+    problem: SeveralProblem | ClusterModelsProblem,
+    answer: SeveralAnswer | ClusterModelsAnswer,
+    target: str = "kubernetes",
+    **options: Any,
 ) -> dict[str, str]:
     """One folder of launch files for each model, and a router in front by model name.
 
     Args:
+        problem: several models on equal nodes, or on an inventory.
         answer: of ``solve`` or ``check``.
         options: as for ``deployment.options.resolve_options``.
 
@@ -35,11 +41,15 @@ def files_of_several(
         ProblemError: the answer places nothing, or the target cannot express it.
     """
     try:
-        chosen = chosen_of_several(problem, answer)
+        if isinstance(problem, ClusterModelsProblem):
+            chosen = chosen_of_cluster_models(problem, cast(ClusterModelsAnswer, answer))
+        else:
+            chosen = chosen_of_several(problem, cast(SeveralAnswer, answer))
     except ValueError as error:
         raise ProblemError("deploy", f"{error}; its explanation says why") from None
     resolved = {}
-    for number, served in enumerate(problem.models):
+    models: tuple[Any, ...] = problem.models
+    for number, served in enumerate(models):
         try:
             resolved[served.name] = resolve_options(served.problem.model, served.problem.engine, target, **options)
         except ProblemError as error:
@@ -56,6 +66,12 @@ def files_of_day(day: ProfileProblem, answer: DayAnswer, target: str = "kubernet
     Raises:
         ProblemError: the answer has no plan, or the target cannot express it.
     """
+    if not isinstance(day, ProfileProblem):
+        raise ProblemError(
+            "workload.profile",
+            "launch files of a day are written for equal nodes so far; start and stop what optimizer solve says, with the files of the "
+            "largest rate (workload.requests_per_s)",
+        )
     if not answer.hours:
         raise ProblemError("deploy", "the answer has no plan for the day; its explanation says why")
     refuse(answer, target)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypedDict
 
 if TYPE_CHECKING:
-    from optimizer.facts.proposal import ChainProposal, Proposal, SeveralProposal
+    from optimizer.facts.proposal import ChainProposal, ClusterModelsProposal, Proposal, SeveralProposal
     from optimizer.reading.stated import Stated
     from optimizer.results.pools import FixedPools
 
@@ -33,5 +33,5 @@ class SolveOptions(AskOptions, total=False):
 class CheckOptions(AskOptions, total=False):
     """Of ``check``."""
 
-    placement: Proposal | ChainProposal | SeveralProposal | None
+    placement: Proposal | ChainProposal | SeveralProposal | ClusterModelsProposal | None
     pools: FixedPools | None

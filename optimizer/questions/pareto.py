@@ -70,7 +70,12 @@ def pareto(
     read_axes(",".join(axes))
     if points < 2:
         raise ProblemError("--points", f"{points} is not allowed; a whole number from 2")
-    if isinstance(problem, InventoryProblem):
+    if getattr(problem, "serving", "joint") != "joint":
+        from optimizer.questions.pareto_pools import pools_front
+
+        asked = cast("Problem | InventoryProblem", problem)
+        front = pools_front(asked, tuple(axes), points, time_limit_s, progress)
+    elif isinstance(problem, InventoryProblem):
         from optimizer.questions.pareto_inventory import inventory_front
 
         front = inventory_front(problem, tuple(axes), points, time_limit_s, progress)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from optimizer.facts.chain import ChainProblem
+    from optimizer.facts.cluster_day import ClusterDayProblem
+    from optimizer.facts.cluster_models import ClusterModelsProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.facts.profile import ProfileProblem
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import Answer
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_day import ClusterDayAnswer
+    from optimizer.results.cluster_models import ClusterModelsAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
@@ -35,7 +39,11 @@ def solve(problem: ChainProblem, **options: Unpack[SolveOptions]) -> ChainAnswer
 @overload
 def solve(problem: SeveralProblem, **options: Unpack[SolveOptions]) -> SeveralAnswer: ...
 @overload
+def solve(problem: ClusterModelsProblem, **options: Unpack[SolveOptions]) -> ClusterModelsAnswer: ...
+@overload
 def solve(problem: ProfileProblem, **options: Unpack[SolveOptions]) -> DayAnswer: ...
+@overload
+def solve(problem: ClusterDayProblem, **options: Unpack[SolveOptions]) -> ClusterDayAnswer: ...
 def solve(
     problem: AnyProblem,
     *,
@@ -45,7 +53,17 @@ def solve(
     all_conflicts: bool = False,
     repairs: bool = True,
     gap: float = 0.0,
-) -> Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer:
+) -> (
+    Answer
+    | InventoryAnswer
+    | ChainAnswer
+    | PoolsAnswer
+    | ClusterPoolsAnswer
+    | SeveralAnswer
+    | ClusterModelsAnswer
+    | DayAnswer
+    | ClusterDayAnswer
+):
     """The best strategy or pools (``hardware:``), plan for a day (``workload.profile``), split between several models (``models:``),
     set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
 
@@ -70,10 +88,25 @@ def solve(
     if kind == "uniform":
         return _of_equal_nodes(cast("Problem", problem), time_limit_s, progress, stated, all_conflicts, repairs)
     if kind == "day":
+        from optimizer.facts.cluster_day import ClusterDayProblem
+
+        if isinstance(problem, ClusterDayProblem):
+            from optimizer.questions.cluster_day import solve_cluster_day
+
+            return solve_cluster_day(problem, time_limit_s=time_limit_s, progress=progress)
         from optimizer.questions.profile import solve_day
 
         return solve_day(cast("ProfileProblem", problem), time_limit_s=time_limit_s, progress=progress)
     if kind == "models":
+        from optimizer.facts.cluster_models import ClusterModelsProblem
+
+        if isinstance(problem, ClusterModelsProblem):
+            from optimizer.questions.cluster_models import solve_cluster_models
+
+            # Where no one asks for repairs, no one reads reasons either.
+            return solve_cluster_models(
+                problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs, reasons=repairs, gap=gap
+            )
         from optimizer.questions.several import solve_several
 
         several = cast("SeveralProblem", problem)

@@ -22,15 +22,30 @@ def load_chain(path: str | Path) -> ChainProblem:
         ProblemError: the file is missing, malformed, or states something impossible.
     """
     file = Path(path)
-    return chain_from_dict(read_mapping(file, str(path)), default_name=file.stem)
+    return chain_from_dict(read_mapping(file, str(path)), default_name=file.stem, folder=file.parent)
 
 
-def chain_from_dict(values: Mapping[str, Any], *, default_name: str = "chain") -> ChainProblem:
+def chain_from_dict(
+    values: Mapping[str, Any], *, default_name: str = "chain", folder: Path | None = None
+) -> ChainProblem:
     """Check a chain problem given as plain data.
+
+    Args:
+        folder: where a relative path of a model starts; the working directory when left out.
 
     Raises:
         ProblemError: with the dotted field, the value and what would be right.
     """
+    if values.get("costs") == "analytic":
+        from optimizer.reading.chain_analytic import analytic_chain
+
+        return analytic_chain(values, lambda stated: _checked(stated, default_name), folder or Path())
+    if "workload" in values:
+        raise ProblemError("workload", "is for costs: analytic; with costs: table the tables say what nodes carry")
+    return _checked(values, default_name)
+
+
+def _checked(values: Mapping[str, Any], default_name: str) -> ChainProblem:
     try:
         return ChainProblem.model_validate({"name": name_from_path(default_name, "chain"), **values})
     except ValidationError as error:

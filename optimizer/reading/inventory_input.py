@@ -133,7 +133,11 @@ class InventoryFile(Facts):
 
 def file_schema() -> dict[str, Any]:
     """The JSON Schema of a problem file with ``cluster:``; the levels of ``requirements.survive`` are those of the inventory."""
-    schema = InventoryFile.model_json_schema()
+    return with_levels(InventoryFile.model_json_schema())
+
+
+def with_levels(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema whose ``survive`` takes the levels of an inventory."""
     survive = {
         "type": "object",
         "description": "Losses to survive at once, by level: gpu, node, rack, zone, or a level of domains",

@@ -11,13 +11,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.proposal import ChainProposal, Proposal, ProposedLayers, SeveralProposal
+from optimizer.facts.proposal import ChainProposal, ClusterModelsProposal, Proposal, ProposedLayers, SeveralProposal
 from optimizer.reading.files import read_mapping
 from optimizer.reading.load import first_error
 from optimizer.reading.question import Kind
 
 
-def load_proposal(path: str | Path, kind: Kind) -> Proposal | ChainProposal | SeveralProposal:
+def load_proposal(path: str | Path, kind: Kind) -> Proposal | ChainProposal | SeveralProposal | ClusterModelsProposal:
     """Read a placement (YAML or JSON) for a kind of problem.
 
     Raises:
@@ -33,13 +33,15 @@ def load_proposal(path: str | Path, kind: Kind) -> Proposal | ChainProposal | Se
     return chain_proposal_from_dict(values) if kind == "chain" else proposal_from_dict(values)
 
 
-def several_proposal_from_dict(values: Mapping[str, Any]) -> SeveralProposal:
-    """What each of several models is to get, from plain data.
+def several_proposal_from_dict(values: Mapping[str, Any]) -> SeveralProposal | ClusterModelsProposal:
+    """What each of several models is to get, from plain data: decisions, or on an inventory the instances.
 
     Raises:
         ProblemError: with the field, the value and what would be right.
     """
     plain = dict(values)
+    if values.get("kind") == "cluster_models" or _names_instances(values):
+        return _cluster_models_proposal(values)
     try:
         if values.get("kind") == "models" and isinstance(values.get("models"), list | tuple):
             plain = {"models": {one["name"]: _decisions(one) for one in values["models"]}}
@@ -49,6 +51,29 @@ def several_proposal_from_dict(values: Mapping[str, Any]) -> SeveralProposal:
         return SeveralProposal.model_validate(plain)
     except ValidationError as error:
         raise first_error(error, plain, SeveralProposal) from None
+
+
+def _names_instances(values: Mapping[str, Any]) -> bool:
+    """Whether instances are proposed for some model."""
+    models = values.get("models")
+    every = models.values() if isinstance(models, Mapping) else ()
+    return any(isinstance(one, Mapping) and "instances" in one for one in every)
+
+
+def _cluster_models_proposal(values: Mapping[str, Any]) -> ClusterModelsProposal:
+    """The instances of each of several models, or those of a JSON answer."""
+    plain = dict(values)
+    if values.get("kind") == "cluster_models":
+        try:
+            plain = {"models": {one["name"]: _of_answer(one["answer"]) for one in values["models"]}}
+        except (KeyError, TypeError):
+            raise ProblemError(
+                "models", "is no JSON answer of optimizer solve for several models on an inventory"
+            ) from None
+    try:
+        return ClusterModelsProposal.model_validate(plain)
+    except ValidationError as error:
+        raise first_error(error, plain, ClusterModelsProposal) from None
 
 
 def _decisions(share: Mapping[str, Any]) -> dict[str, Any]:

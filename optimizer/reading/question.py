@@ -19,12 +19,22 @@ from optimizer.reading.stated import Stated
 
 if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
+    from optimizer.facts.cluster_day import ClusterDayProblem
+    from optimizer.facts.cluster_models import ClusterModelsProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.facts.profile import ProfileProblem
     from optimizer.facts.several import SeveralProblem
 
-    AnyProblem: TypeAlias = Problem | InventoryProblem | ChainProblem | SeveralProblem | ProfileProblem
+    AnyProblem: TypeAlias = (
+        Problem
+        | InventoryProblem
+        | ChainProblem
+        | SeveralProblem
+        | ClusterModelsProblem
+        | ProfileProblem
+        | ClusterDayProblem
+    )
 
 Kind = Literal["uniform", "inventory", "chain", "models", "day"]
 
@@ -72,9 +82,17 @@ def kind_of(problem: AnyProblem) -> Kind:
 
     if isinstance(problem, SeveralProblem):
         return "models"
+    from optimizer.facts.cluster_models import ClusterModelsProblem
+
+    if isinstance(problem, ClusterModelsProblem):
+        return "models"
     from optimizer.facts.profile import ProfileProblem
 
     if isinstance(problem, ProfileProblem):
+        return "day"
+    from optimizer.facts.cluster_day import ClusterDayProblem
+
+    if isinstance(problem, ClusterDayProblem):
         return "day"
     raise TypeError(f"a problem from load_problem is needed, not {type(problem).__name__}")
 
@@ -92,10 +110,20 @@ def question_from_dict(values: Mapping[str, Any], *, default_name: str = "proble
     """
     kind = kind_of_values(values)
     if kind == "models":
+        if "cluster" in values and "hardware" not in values:
+            from optimizer.reading.cluster_models import cluster_models_from_dict
+
+            shared = cluster_models_from_dict(values, default_name=default_name, folder=folder)
+            return Question(kind, shared, Stated(nodes_stated(values), folder, default_name))
         from optimizer.reading.several import several_from_dict
 
         several = several_from_dict(values, default_name=default_name, folder=folder)
         return Question(kind, several, Stated(nodes_stated(values), folder, default_name))
+    if kind == "day" and "cluster" in values and "hardware" not in values:
+        from optimizer.reading.cluster_day import cluster_day_from_dict
+
+        of_inventory = cluster_day_from_dict(values, default_name=default_name, folder=folder)
+        return Question(kind, of_inventory, Stated(nodes_stated(values), folder, default_name))
     if kind == "day":
         from optimizer.reading.profile import profile_from_dict
 
@@ -112,7 +140,7 @@ def question_from_dict(values: Mapping[str, Any], *, default_name: str = "proble
     if kind == "chain":
         from optimizer.reading.chain import chain_from_dict
 
-        return Question(kind, chain_from_dict(values, default_name=default_name), stated)
+        return Question(kind, chain_from_dict(values, default_name=default_name, folder=folder), stated)
     if kind == "inventory":
         from optimizer.reading.inventory_file import inventory_from_dict
 
@@ -139,7 +167,8 @@ def load_problem(path: str | Path) -> AnyProblem:
 
     Returns:
         A ``Problem`` (``hardware:``), a ``ProfileProblem`` (the same with ``workload.profile``), a ``SeveralProblem``
-        (``models:``), a ``InventoryProblem`` (``cluster:``) or a ``ChainProblem`` (``kind: chain``).
+        (``models:``; with ``cluster:`` a ``ClusterModelsProblem``), an ``InventoryProblem`` (``cluster:``) or a ``ChainProblem``
+        (``kind: chain``).
 
     Raises:
         ProblemError: the file is missing, not readable, malformed, or states something impossible.

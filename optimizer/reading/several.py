@@ -75,9 +75,7 @@ def several_from_dict(
 
 def _refuse_other_kinds(values: Mapping[str, Any]) -> None:
     if "cluster" in values:
-        raise ProblemError(
-            "models", "are for equal nodes (hardware:) so far, not for cluster; state hardware, or one model"
-        )
+        raise ProblemError("cluster", "stands beside hardware; state one of them")
     if values.get("kind") == "chain":
         raise ProblemError("models", "are for equal nodes (hardware:), not for kind: chain")
     for field in ("model", "workload", "requirements", "search", "engine_version", "engine_overhead"):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from optimizer.results.answer import Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
+from optimizer.results.cluster_day import ClusterDayAnswer
+from optimizer.results.cluster_models import ClusterModelsAnswer
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
@@ -14,7 +16,15 @@ from optimizer.results.several import SeveralAnswer
 
 
 def print_any(
-    answer: Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer,
+    answer: Answer
+    | InventoryAnswer
+    | ChainAnswer
+    | PoolsAnswer
+    | ClusterPoolsAnswer
+    | SeveralAnswer
+    | ClusterModelsAnswer
+    | DayAnswer
+    | ClusterDayAnswer,
     *,
     full: bool,
     launch: Sequence[str] = (),
@@ -36,10 +46,18 @@ def print_any(
         from optimizer.render.day import print_day
 
         print_day(answer, full=full, launch=launch)
+    elif isinstance(answer, ClusterDayAnswer):
+        from optimizer.render.cluster_day import print_cluster_day
+
+        print_cluster_day(answer, full=full, launch=launch)
     elif isinstance(answer, SeveralAnswer):
         from optimizer.render.several import print_several
 
         print_several(answer, full=full, launch=launch)
+    elif isinstance(answer, ClusterModelsAnswer):
+        from optimizer.render.cluster_models import print_cluster_models
+
+        print_cluster_models(answer, full=full, launch=launch)
     elif isinstance(answer, ChainAnswer):
         from optimizer.render.chain import print_chain
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
+from optimizer.results.cluster_day import ClusterDayAnswer
+from optimizer.results.cluster_models import ClusterModelsAnswer
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
@@ -35,7 +37,17 @@ CORE = (
     "feasible",
     "optimum",
 )
-AnyAnswer = Answer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | DayAnswer
+AnyAnswer = (
+    Answer
+    | InventoryAnswer
+    | ChainAnswer
+    | PoolsAnswer
+    | ClusterPoolsAnswer
+    | SeveralAnswer
+    | ClusterModelsAnswer
+    | DayAnswer
+    | ClusterDayAnswer
+)
 
 
 def envelope(answer: AnyAnswer) -> dict[str, Any]:
@@ -60,10 +72,18 @@ def envelope(answer: AnyAnswer) -> dict[str, Any]:
         from optimizer.render.day import day_data
 
         data = day_data(answer)
+    elif isinstance(answer, ClusterDayAnswer):
+        from optimizer.render.cluster_day import cluster_day_data
+
+        data = cluster_day_data(answer)
     elif isinstance(answer, SeveralAnswer):
         from optimizer.render.several import several_data
 
         data = several_data(answer)
+    elif isinstance(answer, ClusterModelsAnswer):
+        from optimizer.render.cluster_models import cluster_models_data
+
+        data = cluster_models_data(answer)
     else:
         from optimizer.render.chain import chain_data
 
@@ -84,7 +104,9 @@ def answer_schema() -> dict[str, Any]:
         ("PoolsAnswer", PoolsAnswer, _pools),
         ("ClusterPoolsAnswer", ClusterPoolsAnswer, _cluster_pools),
         ("ModelsAnswer", SeveralAnswer, _several),
+        ("ClusterModelsAnswer", ClusterModelsAnswer, _cluster_models),
         ("DayAnswer", DayAnswer, _day),
+        ("ClusterDayAnswer", ClusterDayAnswer, _cluster_day),
     ):
         found = TypeAdapter(of).json_schema(mode="serialization")
         inner = found.pop("$defs", {})
@@ -114,7 +136,11 @@ def answer_schema() -> dict[str, Any]:
 
 def _core(properties: dict[str, Any], name: str) -> None:
     """What every kind has in the same words."""
-    kind = {"ClusterPoolsAnswer": "cluster_pools"}.get(name, name.removesuffix("Answer").lower())
+    kind = {
+        "ClusterPoolsAnswer": "cluster_pools",
+        "ClusterModelsAnswer": "cluster_models",
+        "ClusterDayAnswer": "cluster_day",
+    }.get(name, name.removesuffix("Answer").lower())
     properties["schema_version"] = {"const": SCHEMA_VERSION}
     properties["kind"] = {"const": kind}
     properties["optimum"] = {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]}
@@ -205,12 +231,29 @@ def _day(properties: dict[str, Any], inner: dict[str, Any]) -> None:
     properties["label"] = {"type": "string"}
 
 
+def _cluster_day(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    properties |= {name: {"type": "null"} for name in ("strategy", "objective", "metrics")}
+    properties["label"] = {"type": "string"}
+
+
 def _several(properties: dict[str, Any], inner: dict[str, Any]) -> None:
     from optimizer.render.several import FIGURES
 
     share = inner["ServedShare"]
     with_gpus(inner)
     share["properties"]["label"] = {"type": "string"}
+    inner["SeveralRepair"]["properties"]["changes"] = CHANGES
+    properties["label"] = {"type": "string"}
+    figures = {name: {"type": ["number", "null"]} for name in FIGURES}
+    together = {"type": "object", "properties": figures, "required": sorted(figures), "additionalProperties": False}
+    properties["metrics"] = {"anyOf": [together, {"type": "null"}]}
+
+
+def _cluster_models(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    from optimizer.render.several import FIGURES
+
+    properties.pop("price_per_hour")
+    inner["InventoryShare"]["properties"]["label"] = {"type": "string"}
     inner["SeveralRepair"]["properties"]["changes"] = CHANGES
     properties["label"] = {"type": "string"}
     figures = {name: {"type": ["number", "null"]} for name in FIGURES}

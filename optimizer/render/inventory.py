@@ -91,7 +91,7 @@ def print_inventory(answer: InventoryAnswer, *, full: bool = True, launch: Seque
     if answer.pools:
         out.print(_pools(answer))
         if full:
-            out.print(_places(answer))
+            out.print(places_table(answer))
             rules_lines(out, answer.rules)
             for one in answer.simulations:
                 out.print()
@@ -140,7 +140,7 @@ def _pools(answer: InventoryAnswer) -> Table:
     return table
 
 
-def _places(answer: InventoryAnswer) -> Table:
+def places_table(answer: InventoryAnswer) -> Table:
     table = Table(box=None, pad_edge=False, title="Placement", title_justify="left")
     for title in ("instance", "shape", "share", "GPUs"):
         table.add_column(title)

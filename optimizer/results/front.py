@@ -64,7 +64,7 @@ class FrontPoint:
     price_per_hour: float | None
     """Of the GPUs in use, in the currency of the stated prices; None: not every price is known."""
     strategy: Strategy | None
-    """None for an inventory, whose instances ``label`` names."""
+    """None for an inventory and for pools, whose instances ``label`` names."""
     label: str
     """Short name."""
     objective_ms: float

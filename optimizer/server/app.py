@@ -163,7 +163,7 @@ def _add_lists(app: FastAPI) -> None:
     @app.get("/api/schema/{kind}")
     def schema(kind: str) -> Response:
         """The JSON Schema of a problem of a kind, or of the answers."""
-        return _known(kind, ("hardware", "day", "models", "cluster", "chain", "answer"), _schema)
+        return _known(kind, ("hardware", "day", "models", "cluster", "cluster-models", "chain", "answer"), _schema)
 
     @app.get("/api/template/{kind}")
     def template(kind: str) -> Response:
@@ -192,6 +192,7 @@ def _schema(kind: str) -> Any:
     from optimizer.facts.file import ProblemFile
     from optimizer.facts.profile import DayFile
     from optimizer.facts.several import SeveralFile
+    from optimizer.reading.cluster_models import cluster_models_schema
     from optimizer.reading.inventory_input import file_schema
     from optimizer.reporting.written.schema import every_schema
 
@@ -200,6 +201,7 @@ def _schema(kind: str) -> Any:
         "day": DayFile.model_json_schema,
         "models": SeveralFile.model_json_schema,
         "cluster": file_schema,
+        "cluster-models": cluster_models_schema,
         "chain": ChainProblem.model_json_schema,
         "answer": every_schema,
     }

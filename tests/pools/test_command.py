@@ -74,15 +74,12 @@ def test_decisions_that_mean_nothing_are_refused(file: str, options: tuple[str, 
     assert ran.returncode == 2 and said in ran.stderr and "Traceback" not in ran.stderr
 
 
-@pytest.mark.parametrize("command", ["graph", "pareto"])
+@pytest.mark.parametrize("command", ["graph"])
 @pytest.mark.parametrize("serving", ["disaggregated", "any"])
 def test_other_commands_say_what_answers(tmp_path: Path, command: str, serving: str) -> None:
     path = tmp_path / "p.json"
     path.write_text(json.dumps(values_with(serving=serving, hardware={"gpus_per_node": 2})))
-    more = {
-        "pareto": ("--axes", "latency,gpus"),
-    }
-    ran = run(command, str(path), *more.get(command, ()))
+    ran = run(command, str(path))
     assert "Traceback" not in ran.stderr
     assert ran.returncode == 2, (ran.returncode, ran.stdout[-500:], ran.stderr)
     assert "serving" in ran.stderr and "optimizer solve" in ran.stderr
@@ -137,7 +134,7 @@ def test_pools_of_an_inventory(tmp_path: Path, validator: jsonschema.Draft202012
     wrong = run("check", str(path), "--prefill", "group=c")
     assert wrong.returncode == 2 and "not of the inventory" in wrong.stderr
     report = run("report", str(path), "--no-html", "--out", str(tmp_path / "r"))
-    assert report.returncode == 2 and "serving" in report.stderr and "Traceback" not in report.stderr
+    assert report.returncode == 0 and report.stdout.splitlines()[-1].startswith("PASS: prefill"), report.stderr
     path.write_text(json.dumps(cluster_values(serving="joint", objective="cheapest")))
     joint = run("solve", str(path))
     assert joint.returncode == 0 and "The GPUs in use cost" in joint.stdout

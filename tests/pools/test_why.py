@@ -37,6 +37,12 @@ def asked(problem: Any, prefill: str | None = None, decode: str | None = None, *
     return found
 
 
+def label_of(answer: Any) -> str:
+    """Short name of what was chosen, joint instances or pools."""
+    found: str = answer.strategy.label
+    return found
+
+
 def test_worse_pools_are_told_term_by_term(
     validator: jsonschema.Draft202012Validator, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,7 +110,7 @@ def test_joint_instances_and_pools_against_each_other() -> None:
 @pytest.mark.long
 def test_the_rate_at_which_it_would_win() -> None:
     problem = problem_with(serving="any", **FOUR)
-    found = asked(problem, serving="disaggregated" if "prefill" not in solve(problem).strategy.label else "joint")
+    found = asked(problem, serving="disaggregated" if "prefill" not in label_of(solve(problem)) else "joint")
     if found.wins_at is None:
         assert "At no rate tried" in found.sentences[-1]
         return
@@ -133,7 +139,7 @@ def test_why_this_names_what_blocks_and_what_each_change_is_worth(validator: jso
     problem = problem_with(requirements={"survive": {"gpu": 1, "demand_share": 0.5}}, **FOUR)
     found = why_this(problem)
     assert isinstance(found, PoolsWhyThis) and found.verification is not None and found.verification.passed
-    assert found.label == solve(problem).label
+    assert found.label == label_of(solve(problem))
     validator.validate(json.loads(json.dumps(why_this_data(found))))
     rules = found.against[0].rules
     switched_off: Any = solve(
@@ -182,7 +188,7 @@ def test_why_this_and_how_sure_on_an_inventory(validator: jsonschema.Draft202012
     assert isinstance(why, PoolsWhyThis) and isinstance(sure, PoolsHowSure)
     for data in (why_this_data(why), how_sure_data(sure)):
         validator.validate(json.loads(json.dumps(data)))
-        assert data["kind"] == "cluster_pools" and data["label"] == solve(problem).label
+        assert data["kind"] == "cluster_pools" and data["label"] == label_of(solve(problem))
     assert {"cluster.0.nodes", "cluster.1.nodes"} <= {field for one in why.worths for field in one.changes}
 
 

@@ -68,4 +68,22 @@ def day(**more: Any) -> dict[str, Any]:
     return hardware(workload={"prompt_tokens": 500, "output_tokens": 100, "profile": profile}, **more)
 
 
-SMALL = {"hardware": hardware, "cluster": inventory, "chain": chain, "models": several, "day": day}
+def cluster_models(**more: Any) -> dict[str, Any]:
+    """Two models on a node of two H100 and two of one L40S."""
+    groups = [
+        {"name": "h", "gpu": "h100-sxm-80gb", "nodes": 1, "gpus_per_node": 2},
+        {"name": "l", "gpu": "l40s-48gb", "nodes": 2, "gpus_per_node": 1},
+    ]
+    entry = {"workload": dict(LOAD), "requirements": dict(REQUIREMENTS), "search": {"pipeline_parallel": [1]}}
+    models = [{"model": name, **entry} for name in ("llama3.1-8b", "qwen3-8b")]
+    return {"cluster": groups, "models": models, **more}
+
+
+SMALL = {
+    "hardware": hardware,
+    "cluster": inventory,
+    "chain": chain,
+    "models": several,
+    "cluster-models": cluster_models,
+    "day": day,
+}

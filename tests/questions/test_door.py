@@ -17,7 +17,14 @@ from tests.command import run
 from tests.questions.problems import SMALL
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = {"hardware": "uniform", "cluster": "inventory", "chain": "chain", "models": "models", "day": "day"}
+KINDS = {
+    "hardware": "uniform",
+    "cluster": "inventory",
+    "chain": "chain",
+    "models": "models",
+    "cluster-models": "cluster_models",
+    "day": "day",
+}
 
 
 @pytest.fixture(scope="module")

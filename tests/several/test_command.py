@@ -25,7 +25,7 @@ from tests.several.problems import problem_with, values_with
         ({"second": {"model": "qwen3-9b"}}, "models.1.model"),
         ({"second": {"search": {"disabled_rules": ["nothing"]}}}, "models.1.search.disabled_rules"),
         ({"hardware": {"nodes": 200}}, "hardware.nodes"),
-        ({"cluster": []}, "models"),
+        ({"cluster": []}, "cluster"),
     ],
 )
 def test_a_file_that_cannot_be_asked_names_its_field(values: dict[str, Any], field: str) -> None:

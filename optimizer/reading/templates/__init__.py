@@ -12,7 +12,9 @@ ANSWERED_AS = {"uniform": "hardware", "inventory": "cluster"}
 
 
 def template(kind: str) -> str:
-    """The commented problem file of a kind: ``hardware``, ``day``, ``models``, ``cluster`` or ``chain``, or as answers name the first two.
+    """The commented problem file of a kind: ``hardware``, ``day``, ``models``, ``cluster``, ``cluster-models`` or ``chain``.
+
+    Or as answers name the first and the fourth.
 
     Raises:
         ProblemError: there is no such kind.

@@ -22,6 +22,11 @@ class Clock:
         return None if self.limit_s is None else max(0.01, self.limit_s - (time.monotonic() - self._start))
 
     @property
+    def deadline(self) -> float | None:
+        """When it ends, on the monotonic clock; None: no limit."""
+        return None if self.limit_s is None else self._start + self.limit_s
+
+    @property
     def over(self) -> bool:
         """Whether nothing more should be begun."""
         late = self.limit_s is not None and time.monotonic() - self._start > self.limit_s

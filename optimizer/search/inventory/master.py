@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from optimizer.costs.power import group_mw, limit_mw
-from optimizer.facts.inventory import InventoryProblem, PowerLimit
+from optimizer.facts.inventory import InventoryProblem, NodeGroup, PowerLimit
 from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.common.solver import cp_model
 from optimizer.search.inventory.by_class import ByClass
+from optimizer.search.inventory.candidate import StagePart
 from optimizer.search.inventory.candidates import MICRO, Candidates
 from optimizer.search.inventory.counts import Item, Terms
 from optimizer.search.inventory.down_counts import all_up, availability, down_counts_of, inner_availability
@@ -38,6 +39,7 @@ class Master:
         replicas: of all instances together, where a person fixed them.
         everything: take candidates that others beat too, as far as the kinds were widened.
         without: (place, position) of candidates to leave out.
+        model: add to this model, whose nodes others fill too: whoever gives it fills them (``fill_nodes``).
     """
 
     def __init__(
@@ -49,10 +51,11 @@ class Master:
         *,
         everything: bool,
         without: frozenset[tuple[int, int]] = frozenset(),
+        model: Any = None,
     ) -> None:
         self.problem, self.candidates, self.everything, self.without = problem, candidates, everything, without
         self.weights = ObjectiveWeights.of(problem.objective)
-        self.model = cp_model.CpModel()
+        self.model = cp_model.CpModel() if model is None else model
         self.items: list[Item] = []
         self._edges: dict[tuple[int, int], tuple[Any, Any]] = {}
         self._families: dict[tuple[int, int], Any] = {}
@@ -61,8 +64,9 @@ class Master:
         self.all_up, self.down_counts = all_up(problem), down_counts_of(problem)
         for place in range(len(candidates.places)):
             self._items_of(place)
-        for index in range(len(problem.groups)):
-            self._stock(index)
+        if model is None:
+            for index, group in enumerate(problem.groups):
+                fill_nodes(self.model, group, self.parts_on(index))
         # Bounds may be below nothing: only then does what is lost by a shape stay lost.
         self.theta = self.model.new_int_var(-LARGEST_NS, LARGEST_NS, "objective")
         self.gpus = sum(item.candidate.gpus * item.count for item in self.items)
@@ -76,7 +80,7 @@ class Master:
         self.model.add(sum(item.count for item in self.items) >= 1)
         for limit in problem.power_limits:
             if limit.rule not in off:
-                self._power(limit)
+                draw_at_most(self.model, problem, limit, [self])
         if replicas is not None:
             self.model.add(sum(item.candidate.shape.engine_ranks * item.count for item in self.items) == replicas)
         for losses in problem.survive:
@@ -101,38 +105,15 @@ class Master:
             up = self.down_counts.up(groups, inner_availability(self.problem, candidate), always)
             self.items.append(Item(place, groups, position, candidate, count, most, always, up))
 
-    def _stock(self, index: int) -> None:
-        """How the nodes of a group are filled with parts of instances."""
+    def parts_on(self, index: int) -> list[tuple[StagePart, int, Any]]:
+        """(part, GPUs of one NVLink domain that a TP group of it needs, count) of what may stand on a group."""
         group = self.problem.groups[index]
-        here = [
+        return [
             (part, seat_width(group, min(item.candidate.shape.tp, part.gpus_per_node)), item.count)
             for item in self.items
             for on, part in item.parts
             if on == index
         ]
-        domain = domain_within_node(group)
-        if domain >= group.free_gpus:
-            # Any GPUs of the node will do: only sizes matter.
-            here = [(part, 1, count) for part, _, count in here]
-        parts = sorted({(part.gpus_per_node, width) for part, width, _ in here})
-        ways = patterns(parts, group.free_gpus, domain) if parts else []
-        filled = [self.model.new_int_var(0, group.nodes, "") for _ in ways]
-        self.model.add(sum(filled) <= group.nodes)
-        for number, size in enumerate(parts):
-            offered = [(way[number], variable) for way, variable in zip(ways, filled, strict=True) if way[number]]
-            used = sum(part.nodes * count for part, width, count in here if (part.gpus_per_node, width) == size)
-            self.model.add(used <= sum(times * variable for times, variable in offered))
-
-    def _power(self, limit: PowerLimit) -> None:
-        """What groups draw together, with the GPUs in use at their board power."""
-        room = limit_mw(limit.watts)
-        more: dict[int, int] = {}
-        for number, group in enumerate(self.problem.groups):
-            if group.name in limit.groups:
-                always, more[number] = group_mw(group)
-                room -= always
-        drawn = [more[on] * part.gpus * item.count for item in self.items for on, part in item.parts if on in more]
-        self.model.add(sum(drawn) <= room)
 
     def total(self, expression: Any) -> Any:
         """A variable equal to a sum that is not negative."""
@@ -243,6 +224,16 @@ class Master:
 
     def at_least_for(self, plan: Plan, exact_ns: int | None) -> None:
         """The plan's own objective (GPUs' share left out) is at least this; None: the plan is not allowed."""
+        other = self.different(plan)
+        if exact_ns is None:
+            self.model.add_bool_or(other)
+            return
+        worth = self.model.new_bool_var("")
+        self.model.add(self.theta >= exact_ns).only_enforce_if(worth)
+        self.model.add_bool_or([*other, worth])
+
+    def different(self, plan: Plan) -> list[Any]:
+        """Literals of which one at least is true of every other plan."""
         wanted = {(entry.place, entry.candidate): entry.count for entry in plan.entries}
         other = []
         for number, item in enumerate(self.items):
@@ -251,12 +242,7 @@ class Master:
                 other.append(self._edge(number, value)[1])
             if value < item.most:
                 other.append(self._edge(number, value + 1)[0])
-        if exact_ns is None:
-            self.model.add_bool_or(other)
-            return
-        worth = self.model.new_bool_var("")
-        self.model.add(self.theta >= exact_ns).only_enforce_if(worth)
-        self.model.add_bool_or([*other, worth])
+        return other
 
     def plan(self, solver: Any) -> Plan:
         """The plan of a solution."""
@@ -269,6 +255,40 @@ class Master:
         self.model.clear_hints()
         for item in self.items:
             self.model.add_hint(item.count, wanted.get((item.place, item.position), 0))
+
+
+def draw_at_most(model: Any, problem: InventoryProblem, limit: PowerLimit, masters: Sequence[Master]) -> None:
+    """What groups draw together, with the GPUs that any of the models uses at their board power."""
+    room = limit_mw(limit.watts)
+    more: dict[int, int] = {}
+    for number, group in enumerate(problem.groups):
+        if group.name in limit.groups:
+            always, more[number] = group_mw(group)
+            room -= always
+    drawn = [
+        more[on] * part.gpus * item.count
+        for one in masters
+        for item in one.items
+        for on, part in item.parts
+        if on in more
+    ]
+    model.add(sum(drawn) <= room)
+
+
+def fill_nodes(model: Any, group: NodeGroup, here: Sequence[tuple[StagePart, int, Any]]) -> None:
+    """How the nodes of a group are filled with parts of instances: (part, width, count) of everything that may stand there."""
+    domain = domain_within_node(group)
+    if domain >= group.free_gpus:
+        # Any GPUs of the node will do: only sizes matter.
+        here = [(part, 1, count) for part, _, count in here]
+    parts = sorted({(part.gpus_per_node, width) for part, width, _ in here})
+    ways = patterns(parts, group.free_gpus, domain) if parts else []
+    filled = [model.new_int_var(0, group.nodes, "") for _ in ways]
+    model.add(sum(filled) <= group.nodes)
+    for number, size in enumerate(parts):
+        offered = [(way[number], variable) for way, variable in zip(ways, filled, strict=True) if way[number]]
+        used = sum(part.nodes * count for part, width, count in here if (part.gpus_per_node, width) == size)
+        model.add(used <= sum(times * variable for times, variable in offered))
 
 
 def price_micro(problem: InventoryProblem, group: int) -> int:

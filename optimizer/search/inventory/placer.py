@@ -13,7 +13,7 @@ from optimizer.search.inventory.losses import worst_losses
 from optimizer.search.inventory.placing import place
 from optimizer.search.inventory.plan import Plan, Stand, candidate_of
 from optimizer.search.inventory.states import TooManyStatesError
-from optimizer.search.inventory.valuation import Valuation
+from optimizer.search.inventory.valuation import LoadSplit, Valuation
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,23 @@ class Placer:
         if split is None:
             return None
         stands = place(self.problem, self.candidates, plan)
-        if stands is None or not self._survives(plan, stands):
-            needed = math.ceil(self.problem.workload.requests_per_s * self.problem.demand_share * 1e6 - 1e-6)
-            stands = place_exactly(self.problem, self.candidates, plan, needed)
-            if stands is None or not self._survives(plan, stands):
+        if stands is None or not self.survives(plan, stands):
+            stands = place_exactly(self.problem, self.candidates, plan, self.needed)
+            if stands is None or not self.survives(plan, stands):
                 return None
+        return self.valued(plan, split, stands)
+
+    @property
+    def needed(self) -> int:
+        """Capacity that has to be left after losses, millionths of a request/s."""
+        return math.ceil(self.problem.workload.requests_per_s * self.problem.demand_share * 1e6 - 1e-6)
+
+    def valued(self, plan: Plan, split: LoadSplit, stands: tuple[Stand, ...]) -> Placed:
+        """A plan that stands somewhere, valued there.
+
+        Raises:
+            NotSettledError: there are too many failure states.
+        """
         site = self.valuation.site(plan, stands)
         try:
             value = self.valuation.value(plan, split, site)
@@ -61,7 +73,7 @@ class Placer:
             raise NotSettledError from None
         return Placed(plan, stands, split, site, value)
 
-    def _survives(self, plan: Plan, stands: tuple[Stand, ...]) -> bool:
+    def survives(self, plan: Plan, stands: tuple[Stand, ...]) -> bool:
         """Whether the capacity left after the worst of every stated losses suffices."""
         capacity = sum(candidate_of(self.candidates, entry).capacity * entry.count for entry in plan.entries)
         needed = self.problem.workload.requests_per_s * self.problem.demand_share * 1e6 - 1e-6

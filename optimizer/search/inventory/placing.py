@@ -10,15 +10,25 @@ from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.search.inventory.candidates import Candidates, InstanceCandidate, StagePart
 from optimizer.search.inventory.plan import Plan, Stand, candidate_of, parts_of
 
+Room = list[list[int]]
+"""Free GPUs of one node by NVLink domain; several models on the same nodes take from the same lists."""
+Rooms = dict[tuple[int, int], Room]
+"""By (group, index in the group); nodes that nothing asked about yet are not in it."""
+
+
+def room_of(group: NodeGroup) -> Room:
+    """All free GPUs of a node of a group."""
+    indices, domain = list(range(group.free_gpus)), domain_within_node(group)
+    return [indices[start : start + domain] for start in range(0, group.free_gpus, domain)]
+
 
 class _Node:
     """Free GPUs of one node by NVLink domain, and the capacity that stands on it."""
 
     __slots__ = ("free", "load")
 
-    def __init__(self, group: NodeGroup, domain: int) -> None:
-        indices = list(range(group.free_gpus))
-        self.free = [indices[start : start + domain] for start in range(0, group.free_gpus, domain)]
+    def __init__(self, free: Room) -> None:
+        self.free = free
         self.load = 0
 
     def take(self, gpus: int, tp: int) -> tuple[int, ...] | None:
@@ -33,7 +43,7 @@ class _Node:
             part = min(fitting, key=len)
             taken += part[:tp]
             del part[:tp]
-        self.free = left
+        self.free[:] = left
         return tuple(taken)
 
     def fits(self, gpus: int, tp: int) -> bool:
@@ -92,8 +102,14 @@ def seated(
     candidates: Candidates,
     plan: Plan,
     taken: Sequence[tuple[int, tuple[NodeBlock, ...], int]],
+    rooms: Rooms | None = None,
 ) -> tuple[Stand, ...] | None:
-    """Stands for counts of instances on blocks (entry, block of each part, instances); None when GPUs of a node do not suffice."""
+    """Stands for counts of instances on blocks (entry, block of each part, instances); None when GPUs of a node do not suffice.
+
+    Args:
+        rooms: free GPUs of nodes that other models take from too; left out, all.
+    """
+    rooms = {} if rooms is None else rooms
     nodes: dict[tuple[int, int], _Node] = {}
     stands: list[tuple[int, int, Stand]] = []
 
@@ -109,7 +125,8 @@ def seated(
             for block, part in zip(blocks, candidate.parts, strict=True):
                 group = problem.groups[block.group]
                 for node in block.nodes:
-                    state = nodes.setdefault((block.group, node), _Node(group, domain_within_node(group)))
+                    room = rooms.setdefault((block.group, node), room_of(group))
+                    state = nodes.setdefault((block.group, node), _Node(room))
                     found = state.take(
                         part.gpus_per_node, seat_width(group, min(candidate.shape.tp, part.gpus_per_node))
                     )
@@ -122,9 +139,9 @@ def seated(
 
 
 def _place(problem: InventoryProblem, candidates: Candidates, plan: Plan, spread: bool) -> tuple[Stand, ...] | None:
-    floor = _Floor(problem, spread)
+    floor = Floor(problem, spread)
     stands: list[tuple[int, int, Stand]] = []
-    for number, position in enumerate(_order(candidates, plan)):
+    for number, position in enumerate(order_of(candidates, plan)):
         stand = floor.stand(candidates, plan, position)
         if stand is None:
             return None
@@ -132,7 +149,7 @@ def _place(problem: InventoryProblem, candidates: Candidates, plan: Plan, spread
     return tuple(stand for _, _, stand in sorted(stands, key=lambda item: item[:2]))
 
 
-def _order(candidates: Candidates, plan: Plan) -> list[int]:
+def order_of(candidates: Candidates, plan: Plan) -> list[int]:
     """Entries of the instances in the order in which they are stood: over two groups first, then group by group, large ones first."""
 
     def key(position: int) -> tuple[int, ...]:
@@ -148,11 +165,17 @@ def _order(candidates: Candidates, plan: Plan) -> list[int]:
     return [position for position in entries for _ in range(plan.entries[position].count)]
 
 
-class _Floor:
-    """The nodes of all groups while instances are being stood on them."""
+class Floor:
+    """The nodes of all groups while instances are being stood on them.
 
-    def __init__(self, problem: InventoryProblem, spread: bool) -> None:
+    Args:
+        spread: stand each where least of the capacity stands; else fill one node after the other.
+        rooms: free GPUs of nodes that other models take from too, whose instances do not count as load; left out, all.
+    """
+
+    def __init__(self, problem: InventoryProblem, spread: bool, rooms: Rooms | None = None) -> None:
         self.problem, self.spread = problem, spread
+        self._rooms: Rooms = {} if rooms is None else rooms
         self._rack_load: dict[object, int] = {}
         self._nodes: dict[int, list[_Node]] = {}
         self._racks: dict[int, dict[tuple[object, int], list[int]]] = {}
@@ -223,7 +246,9 @@ class _Floor:
         """Nodes of a group, and which of them are together in a rack and an NVLink domain."""
         if index not in self._nodes:
             group = self.problem.groups[index]
-            self._nodes[index] = [_Node(group, domain_within_node(group)) for _ in range(group.nodes)]
+            self._nodes[index] = [
+                _Node(self._rooms.setdefault((index, node), room_of(group))) for node in range(group.nodes)
+            ]
             racks: dict[tuple[object, int], list[int]] = {}
             for node in range(group.nodes):
                 rack = group.rack_of(node) or (group.name, "no rack")

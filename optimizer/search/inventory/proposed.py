@@ -57,8 +57,15 @@ class ProposedPlan:
     split: LoadSplit | None
 
 
-def proposed_plan(problem: InventoryProblem, proposal: Proposal) -> ProposedPlan:
+Taken = set[tuple[tuple[int, int], int]]
+"""GPUs, by their node (group, index in the group) and number there, that instances stand on."""
+
+
+def proposed_plan(problem: InventoryProblem, proposal: Proposal, taken: Taken | None = None) -> ProposedPlan:
     """What a proposal says.
+
+    Args:
+        taken: GPUs that other models take, which instances that name nodes only do not choose; their own are added.
 
     Raises:
         ProblemError: a group or node is not there, or parts of the proposal contradict each other.
@@ -90,7 +97,13 @@ def proposed_plan(problem: InventoryProblem, proposal: Proposal) -> ProposedPlan
     valuation = Valuation(problem, candidates)
     stated = _stated_split(problem, valuation, plan, members)
     split = stated if stated is not None else valuation.split(plan)
-    return ProposedPlan(candidates, valuation, plan, _stands(problem, candidates, plan, members), split)
+    return ProposedPlan(
+        candidates,
+        valuation,
+        plan,
+        _stands(problem, candidates, plan, members, set() if taken is None else taken),
+        split,
+    )
 
 
 def _group(names: Sequence[str], name: str, number: int) -> int:
@@ -185,6 +198,7 @@ def _stands(
     candidates: Candidates,
     plan: Plan,
     members: Sequence[Sequence[tuple[int, ProposedInstance]]],
+    taken: Taken,
 ) -> tuple[Stand, ...] | None:
     """Where every instance stands, in order of entries; None where they are to be placed and find no room."""
     every = [pair for entry in members for pair in entry]
@@ -195,7 +209,6 @@ def _stands(
         return place(problem, candidates, plan)
     if silent:
         raise ProblemError(f"instances.{silent[0]}.nodes", "is left out while others name theirs; name all or none")
-    taken: set[tuple[tuple[int, int], int]] = set()
     stands: dict[int, Stand] = {}
     entry_of = {number: index for index, entry in enumerate(members) for number, _ in entry}
     # Those that name their GPUs go first, so that others take what is left.
@@ -216,7 +229,7 @@ def _stand(
     candidate: InstanceCandidate,
     number: int,
     one: ProposedInstance,
-    taken: set[tuple[tuple[int, int], int]],
+    taken: Taken,
 ) -> Stand:
     names = {group.node_name(node): (g, node) for g, group in enumerate(problem.groups) for node in range(group.nodes)}
     groups = [part for part in candidate.parts for _ in range(part.nodes)]
@@ -245,9 +258,7 @@ def _stand(
     return Stand(entry, tuple(nodes), tuple(gpus))
 
 
-def _free(
-    problem: InventoryProblem, node: tuple[int, int], wanted: int, tp: int, taken: set[tuple[tuple[int, int], int]]
-) -> tuple[int, ...]:
+def _free(problem: InventoryProblem, node: tuple[int, int], wanted: int, tp: int, taken: Taken) -> tuple[int, ...]:
     """GPUs of a node: an aligned block that is free, else the first free ones, else the first (the check then says so)."""
     group = problem.groups[node[0]]
     free = [gpu for gpu in range(group.free_gpus) if (node, gpu) not in taken]

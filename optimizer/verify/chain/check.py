@@ -17,9 +17,14 @@ from optimizer.results.answer import Mismatch, Verification
 from optimizer.results.chain import ChainAnswer, LayersHeld
 from optimizer.verify.chain.bound import check_bound
 from optimizer.verify.chain.crossing import BoundCheck
+from optimizer.verify.chain.nodes import checked_table
 
 RESOLUTION = "0.001 tokens/s, capacities rounded down"
 THOUSAND = 1000
+ROUNDED = Fraction(1, THOUSAND)
+"""Tables are rounded to thousandths, toward pessimism."""
+NOISE = Fraction(1, 10**9)
+"""Of 64-bit sums beside exact ones."""
 
 
 @dataclass
@@ -39,6 +44,7 @@ class _Ledger:
 def verify_chain(problem: ChainProblem, answer: ChainAnswer) -> Verification:
     """Every claim of a chain answer, recomputed; all mismatches are returned, not only the first."""
     ledger = _Ledger()
+    _tables(problem, ledger)
     held = _intervals(problem, answer, ledger)
     if len(held) == len(answer.placement) and not ledger.failed:
         _links(problem, answer, held, ledger)
@@ -54,6 +60,29 @@ def verify_chain(problem: ChainProblem, answer: ChainAnswer) -> Verification:
         resolution=RESOLUTION,
         mismatches=tuple(ledger.failed),
     )
+
+
+def _tables(problem: ChainProblem, ledger: _Ledger) -> None:
+    """Tables that follow from facts are those that the facts give: tokens/s never above them, times never below."""
+    work = problem.workload
+    if not ledger.expect(work is None or work.batch is not None, "workload.batch", "a number", None):
+        return
+    for name, alone in problem.alone.items():
+        own = checked_table(alone, (work.batch if work else None) or 1, problem.held_batches)
+        kind = problem.cluster.types[name]
+        stated, times = kind.throughput_tokens_per_s_by_layers, kind.time_ms_by_layers or {}
+        if not own and stated == {1: 0.0}:
+            continue
+        if not ledger.expect(len(stated) == len(own), f"layers that a {name} holds", len(own), len(stated)):
+            continue
+        for layers, node in own.items():
+            below, above = exact(stated[layers]), exact(times[layers])
+            rate, step = Fraction(node.tokens_per_s), Fraction(node.step_ms)
+            off = rate - below
+            what = f"tokens/s of a {name} with {layers} layers"
+            ledger.expect(-rate * NOISE <= off <= ROUNDED + rate * NOISE, what, _shown(rate), _shown(below))
+            what = f"ms of a token in a {name} with {layers} layers"
+            ledger.expect(-step * NOISE <= above - step <= ROUNDED + step * NOISE, what, _shown(step), _shown(above))
 
 
 def _intervals(problem: ChainProblem, answer: ChainAnswer, ledger: _Ledger) -> dict[str, LayersHeld]:

@@ -9,9 +9,12 @@ from optimizer.verify.inventory.choices import TooMany
 ENUMERATED_WITHIN_S = 8.0
 """Seconds of processor time for proofs beyond the recomputation of what is claimed."""
 
-_LOOK_S = 0.02
+BESIDE_WITHIN_S = 1.0
+"""The same for what stands beside an optimum only to be compared with it, as decisions that a person fixed do."""
 PRICED_WITHIN_S = 4.0
 """The same for the bound by what nodes are worth, before anything is enumerated."""
+
+_LOOK_S = 0.02
 
 
 class OutOfTime(TooMany):

@@ -13,7 +13,7 @@ from optimizer.results.inventory import InventoryAnswer, RateRange
 from optimizer.results.placement import PlacedInstance
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger, number
-from optimizer.verify.inventory.budget import PRICED_WITHIN_S, Budget, OutOfTime
+from optimizer.verify.inventory.budget import ENUMERATED_WITHIN_S, PRICED_WITHIN_S, Budget, OutOfTime
 from optimizer.verify.inventory.claims import (
     check_bill,
     check_losses,
@@ -60,6 +60,7 @@ def verify_inventory(
     exhaustive: bool = True,
     seed: int = 1,
     deadline: float | None = None,
+    seconds: float = ENUMERATED_WITHIN_S,
     proposed: bool = False,
 ) -> Verification:
     """Recompute every claim of an answer from the facts, simulate failures and repairs, and confirm an optimum.
@@ -71,6 +72,7 @@ def verify_inventory(
         exhaustive: False leaves out the enumeration of other choices.
         seed: of the simulation; a disagreement counts only when a longer simulation with another seed confirms it.
         deadline: of the monotonic clock, after which no better choice is looked for; the claims are recomputed all the same.
+        seconds: of processor time, after which no better choice is looked for either.
         proposed: the instances, their places and their shares are a person's: rules about demand, shares and losses may be
             broken where the answer says so, and other shares may be better.
 
@@ -80,7 +82,7 @@ def verify_inventory(
         not rule out, of all shapes, was stood on the nodes, where the rules allow it, and valued there: ``compared`` counts those,
         ``ruled_out`` the others by what ruled them out and ``candidates`` all (the first alone where sets are not counted).
     """
-    return _Check(problem, answer, fixed, seed, Budget(deadline=deadline), proposed).run(exhaustive and not proposed)
+    return _Check(problem, answer, fixed, seed, Budget(seconds, deadline), proposed).run(exhaustive and not proposed)
 
 
 class _Check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from fractions import Fraction
 
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Verification
@@ -12,8 +13,9 @@ from optimizer.verify.common.arithmetic import decimal, exact, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.common.objective import weights_of
 from optimizer.verify.pools.check import NEAR_MS, NEAR_SHARE, RESOLUTION, STEP
+from optimizer.verify.pools.cluster_bound import no_room, own_bound
 from optimizer.verify.pools.cluster_pair import ClusterPair
-from optimizer.verify.pools.cluster_survey import survey_cluster
+from optimizer.verify.pools.cluster_survey import offered_pairs, survey_cluster
 from optimizer.verify.pools.pair import group_of, joined, legal
 from optimizer.verify.pools.site import SHARES, PoolsSite
 
@@ -29,7 +31,7 @@ def verify_cluster_pools(
     """Recompute every claim of an answer from the facts; compare an optimum, or none, with every choice there is.
 
     Args:
-        exhaustive: False leaves out the comparison.
+        exhaustive: False leaves out the comparison, and the bound that takes its place where there are too many choices.
     """
     ledger, site = CheckLedger(), PoolsSite(problem)
     pair: ClusterPair | None = None
@@ -40,21 +42,32 @@ def verify_cluster_pools(
         ledger.that("metrics", answer.metrics is None, "none without a strategy", answer.metrics)
     optimality, pairs, compared = "not claimed", 0, 0
     ruled: dict[str, int] = {}
-    judged = answer.feasible is not None
-    if not judged and (answer.status == "infeasible" or (answer.status == "optimal" and pair is not None)):
+    said = RESOLUTION
+    claims = answer.status == "infeasible" or (answer.status == "optimal" and pair is not None)
+    if answer.feasible is None and claims:
         optimality = "bound"
         found = survey_cluster(site, fixed, pair) if exhaustive else None
         if found is not None:
             pairs, compared, optimality = found.pairs, found.compared, "exhaustive"
             ruled = {"the bound on the objective": pairs - compared} if pairs > compared else {}
-            said = answer.label or "no pair"
+            label = answer.label or "no pair"
             if found.better is not None:
                 optimality = "refuted"
-                ledger.that("optimality" if pair else "status", False, found.better, said)
+                ledger.that("optimality" if pair else "status", False, found.better, label)
             else:
-                ledger.that("optimality", True, said, said)
+                ledger.that("optimality", True, label, label)
+        elif exhaustive and pair is None:
+            ledger.that("status", True, "infeasible", "infeasible")
+            if no_room(site, fixed):
+                optimality, pairs = "exhaustive", offered_pairs(site, fixed)
+                ruled = {"prices of the GPUs that they need": pairs}
+    if exhaustive and pair is not None and answer.feasible is None and optimality in ("bound", "not claimed"):
+        preset = problem.objective.preset
+        whole = {"fewest-gpus": Decimal(pair.gpus), "cheapest": decimal(pair.price or Fraction(0))}
+        value = whole.get(preset, sum(pair.terms().values(), Decimal(0)))
+        said = "; ".join(filter(None, (said, own_bound(ledger, site, fixed, preset, value))))
     return Verification(
-        not ledger.mismatches, ledger.checks, optimality, pairs, RESOLUTION, tuple(ledger.mismatches), compared, ruled
+        not ledger.mismatches, ledger.checks, optimality, pairs, said, tuple(ledger.mismatches), compared, ruled
     )
 
 

@@ -84,7 +84,7 @@ def survey_cluster(site: PoolsSite, fixed: FixedPools, claim: ClusterPair | None
     if len(site.names) > 1:
         links.append((True, list(groups)))
     lines = 0
-    if _offered(site, fixed) > MOST_OFFERED:
+    if sum(_offered(site, one, MOST_OFFERED) for one in (fixed.prefill, fixed.decode)) > MOST_OFFERED:
         return None
     for crossing, among in links:
         decode = {g: list(_of(site, g, fixed.decode)) for g in among}
@@ -123,16 +123,20 @@ def survey_cluster(site: PoolsSite, fixed: FixedPools, claim: ClusterPair | None
     return PairsSeen(pairs, compared, None)
 
 
-def _offered(site: PoolsSite, fixed: FixedPools) -> int:
-    """Shapes, counts and spreads of both pools, whatever keeps them from standing, counted up to ``MOST_OFFERED``."""
+def _offered(site: PoolsSite, fixed: FixedPool, most: int | None = None) -> int:
+    """Shapes, counts and spreads of one pool, whatever keeps them from standing; counted no further than ``most``."""
     total = 0
     for group, problem in enumerate(site.problems):
-        for one in (fixed.prefill, fixed.decode):
-            for shape in _of(site, group, one):
-                total += sum(1 for _ in placements(problem, shape, one))
-                if total > MOST_OFFERED:
-                    return total
+        for shape in _of(site, group, fixed):
+            total += sum(1 for _ in placements(problem, shape, fixed))
+            if most is not None and total > most:
+                return total
     return total
+
+
+def offered_pairs(site: PoolsSite, fixed: FixedPools) -> int:
+    """Pairs of shapes, counts and spreads on one group each."""
+    return _offered(site, fixed.prefill) * _offered(site, fixed.decode)
 
 
 def _kind(shape: PoolShape) -> tuple[int, str, str]:

@@ -1,0 +1,118 @@
+"""``costs: analytic``: tables of nodes from facts, in two homes; what is refused; a whole answer."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from optimizer.costs.chain_nodes import NodeCosts
+from optimizer.facts.errors import ProblemError
+from optimizer.questions.chain import solve_chain
+from optimizer.questions.chain_costs import priced
+from optimizer.reading.chain import chain_from_dict
+from optimizer.verify.chain.check import verify_chain
+from optimizer.verify.chain.nodes import checked_table
+from tests.conftest import changed
+
+GPUS = {"A100": {"gpu": "a100-sxm-40gb"}, "L4": {"gpu": "l4-24gb"}, "T4x2": {"gpu": "t4-16gb", "gpus": 2}}
+
+
+def stated(**changes: Any) -> dict[str, Any]:
+    """Llama-3-8B over one A100, two L4 and a node of two T4."""
+    nodes = [("a", "A100"), ("l0", "L4"), ("l1", "L4"), ("t", "T4x2")]
+    values = {
+        "kind": "chain",
+        "costs": "analytic",
+        "model": "llama3-8b",
+        "workload": {"prompt_tokens": 763, "output_tokens": 232},
+        "cluster": {"types": GPUS, "nodes": [{"name": name, "type": kind} for name, kind in nodes]},
+    }
+    return changed(values, **changes)
+
+
+@pytest.mark.parametrize("model", ["llama3-8b", "gemma3-27b", "gpt-oss-20b"])
+@pytest.mark.parametrize(("batch", "batches"), [(1, 1), (8, 4), (48, 3)])
+def test_both_homes_agree(model: str, batch: int, batches: int) -> None:
+    """One kind of layer, windows on some, experts; on the L4 and on two of them."""
+    problem = chain_from_dict(
+        stated(
+            model=model,
+            cluster={
+                "types": {"one": {"gpu": "l4-24gb"}, "two": {"gpu": "l4-24gb", "gpus": 2}},
+                "nodes": [{"name": "n", "type": "one"}],
+            },
+        )
+    )
+    for alone in problem.alone.values():
+        table, own = NodeCosts(alone).table(batch, batches), checked_table(alone, batch, batches)
+        assert list(table.tokens_per_s) == list(own)
+        for layers, node in own.items():
+            assert (
+                0
+                <= Fraction(node.tokens_per_s) - Fraction(table.tokens_per_s[layers])
+                <= Fraction(1, 1000) + Fraction(1, 10**6)
+            )
+            assert (
+                0 <= Fraction(table.time_ms[layers]) - Fraction(node.step_ms) <= Fraction(1, 1000) + Fraction(1, 10**6)
+            )
+
+
+def test_more_layers_are_slower_and_more_cache_leaves_room_for_fewer() -> None:
+    costs = NodeCosts(chain_from_dict(stated()).alone["L4"])
+    few, many = costs.table(8, 4), costs.table(8, 40)
+    rates = list(few.tokens_per_s.values())
+    assert rates == sorted(rates, reverse=True)
+    assert 0 < len(many.tokens_per_s) < len(few.tokens_per_s)
+    assert many.tokens_per_s == dict(list(few.tokens_per_s.items())[: len(many.tokens_per_s)])
+
+
+def test_a_chain_without_tables_is_solved_and_verified_from_facts() -> None:
+    problem = chain_from_dict(stated())
+    answer = solve_chain(problem, time_limit_s=20)
+    assert answer.status == "optimal" and answer.verification.passed
+    assert "the analytic model" in answer.search_limits[0]
+    told = priced(problem)
+    assert priced(told) is told
+    types = dict(told.cluster.types)
+    types["A100"] = types["A100"].model_copy(
+        update={
+            "throughput_tokens_per_s_by_layers": {
+                layers: rate * 1.01 for layers, rate in types["A100"].throughput_tokens_per_s_by_layers.items()
+            }
+        }
+    )
+    better = told.model_copy(update={"cluster": told.cluster.model_copy(update={"types": types})})
+    refuted = verify_chain(better, answer)
+    assert not refuted.passed
+    assert any(one.what.startswith("tokens/s of a A100") for one in refuted.mismatches)
+
+
+def test_a_stated_batch_is_kept() -> None:
+    told = priced(chain_from_dict(stated(workload={"prompt_tokens": 763, "output_tokens": 232, "batch": 5})))
+    assert told.workload is not None and told.workload.batch == 5
+    assert "5 requests in a step and the cache of 4 such batches" in told.costs_source
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"workload": None}, "workload"),
+        ({"model": None}, "model"),
+        ({"model": "no-such"}, "model"),
+        ({"costs": "table"}, "workload"),
+        ({"cluster__types": {**GPUS, "L4": {"gpu": "l5"}}}, "cluster.types.L4.gpu"),
+        ({"cluster__types": {**GPUS, "L4": {}}}, "cluster.types.L4.gpu"),
+        ({"workload": {"prompt_tokens": 9000, "output_tokens": 9}}, "workload"),
+        (
+            {"workload": {"prompt_tokens": 9, "output_tokens": 9, "weight_precision": "fp9"}},
+            "workload.weight_precision.0",
+        ),
+        ({"cluster__types": {**GPUS, "L4": {"gpu": "l4-24gb", "gpus": 3}}}, "cluster.types.L4"),
+    ],
+)
+def test_what_is_refused(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(ProblemError) as raised:
+        priced(chain_from_dict({name: value for name, value in stated(**changes).items() if value is not None}))
+    assert raised.value.field == field

@@ -1,0 +1,100 @@
+"""The front of pools against every pair there is, and against what solving with bounds says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from optimizer.facts.errors import ProblemError
+from optimizer.questions.pareto import pareto
+from optimizer.questions.solve import solve
+from optimizer.render.pareto import front_data
+from optimizer.render.schemas import command_schema
+from optimizer.results.front import RESOLUTION, Axis
+from optimizer.search.pools.answer import judge_rules, metrics_of, prefers_together
+from optimizer.search.pools.solve import columns_of
+from tests.pools.clusters import cluster_with
+from tests.pools.problems import problem_with
+
+FOUR: dict[str, Any] = {"hardware": {"gpus_per_node": 4}, "workload": {"requests_per_s": 10}}
+
+
+def every_pair(problem: Any) -> list[tuple[float, float, int]]:
+    """(mean ms, share not served, GPUs) of every pair that keeps every rule."""
+    columns = columns_of(problem)
+    assert columns is not None
+    rows = columns.tables.prefill, columns.tables.decode
+    found = []
+    for p in range(len(rows[0])):
+        for d in np.flatnonzero(rows[1].cache == rows[0].cache[p]).tolist():
+            pair = prefers_together(columns, p, d)
+            if all(rule.holds or not rule.enabled for rule in judge_rules(columns, pair)):
+                metrics = metrics_of(columns, pair)
+                lost = columns.terms[0].lost[p] + columns.terms[1].lost[d]
+                assert metrics.request_mean_ms is not None
+                found.append((metrics.request_mean_ms, float(lost), int(rows[0].gpus[p] + rows[1].gpus[d])))
+    return found
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [("latency", "gpus"), ("availability", "gpus"), ("latency", "availability"), ("latency", "availability", "gpus")],
+)
+def test_no_pair_beats_a_point_and_none_is_missing(axes: tuple[Axis, ...]) -> None:
+    problem = problem_with(**FOUR)
+    front = pareto(problem, axes)
+    assert front.status == "proved" and front.on_front == len(front.points) and not front.mismatches
+    assert all(point.proved and point.verified for point in front.points)
+    at = [{"latency": 0, "availability": 1, "gpus": 2}[axis] for axis in axes]
+    slack = np.array([1e-5, RESOLUTION, 0.0])[at]
+    points = np.array([(p.request_mean_ms, p.not_served, p.gpus) for p in front.points])[:, at]
+    for pair in np.array(every_pair(problem))[:, at]:
+        assert (points <= pair + slack).all(axis=1).any(), "a pair is better than every point on some axis"
+    for number, point in enumerate(points):
+        others = np.delete(points, number, axis=0)
+        assert not (others <= point).all(axis=1).any()
+
+
+def test_any_compares_both_kinds() -> None:
+    axes: tuple[Axis, ...] = ("latency", "gpus")
+    fronts = {
+        serving: pareto(problem_with(serving=serving, **FOUR), axes) for serving in ("joint", "disaggregated", "any")
+    }
+    assert fronts["any"].status == "proved"
+    for other in ("joint", "disaggregated"):
+        for point in fronts[other].points:
+            assert any(
+                one.request_mean_ms <= point.request_mean_ms and one.gpus <= point.gpus for one in fronts["any"].points
+            )
+    known = {point.label for serving in ("joint", "disaggregated") for point in fronts[serving].points}
+    assert {point.label for point in fronts["any"].points} <= known
+
+
+def test_nothing_feasible_and_no_price() -> None:
+    assert (
+        pareto(
+            problem_with(hardware={"gpus_per_node": 2}, workload={"requests_per_s": 900}), ("latency", "gpus")
+        ).status
+        == "infeasible"
+    )
+    with pytest.raises(ProblemError, match="price_per_gpu_hour"):
+        pareto(problem_with(**FOUR), ("latency", "price"))
+
+
+def test_an_inventory_by_price() -> None:
+    problem = cluster_with()
+    front = pareto(problem, ("latency", "price"), points=3)
+    jsonschema.Draft202012Validator(command_schema()).validate(json.loads(json.dumps(front_data(front, "inventory"))))
+    assert front.points and not front.mismatches and all(point.proved and point.verified for point in front.points)
+    best: Any = solve(cluster_with(objective="latency"))
+    assert front.points[0].request_mean_ms == pytest.approx(best.metrics.request_mean_ms)
+    prices = [point.price_per_hour or 0.0 for point in front.points]
+    assert prices == sorted(prices, reverse=True) and all(prices)
+    with pytest.raises(ProblemError, match="latency,gpus or latency,price"):
+        pareto(problem, ("latency", "availability"))
+    with pytest.raises(ProblemError, match="one by one"):
+        pareto(cluster_with(serving="any"), ("latency", "gpus"))
