@@ -111,12 +111,10 @@ def _answer(
 ) -> Any:
     """The answer that the report is about, simulated."""
     from optimizer.questions.check import check
-    from optimizer.questions.serving import no_cluster_pools
     from optimizer.questions.simulate import simulate
     from optimizer.questions.solve import solve
     from optimizer.render.progress import LiveLine
 
-    no_cluster_pools(problem)
     with LiveLine() as live:
         found: Any
         if fixed.any or pools is not None:

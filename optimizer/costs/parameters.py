@@ -14,6 +14,7 @@ from optimizer.catalog.constants import CostConstants
 from optimizer.costs.loaded import beyond_checkpoint
 from optimizer.costs.shapes import Bools, Floats, Ints, ShapeTable
 from optimizer.engines.kernels import kernels_of
+from optimizer.engines.memory import overhead_on
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
@@ -113,7 +114,7 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
     read = linear_bytes + small_bytes
     loaded = one_expert_bytes * _expert_padding(problem, table)[:, None]
     spread = loaded * experts / table.expert_gpus[:, None].astype(np.longdouble)
-    beyond = beyond_checkpoint(model, table.tp, own[:, 0])
+    beyond = beyond_checkpoint(model, table.tp, own[:, 0], overhead_on(problem).measures_device)
     kv_byte = np.array([KV_BYTES[s.kv_format] for s in table.shapes], dtype=np.float64)[:, None]
     per_head, latent = of("kv_values_per_token_per_kv_head"), of("kv_values_per_token_replicated")
     state, state_everywhere = of("state_values_per_sequence"), of("state_values_replicated")

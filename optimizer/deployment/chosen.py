@@ -9,10 +9,10 @@ from optimizer.deployment.losses import may_lose
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, CheckAnswer, Metrics, ObjectiveResult, RuleResult
-from optimizer.results.cluster_pools import ClusterPoolsAnswer
+from optimizer.results.cluster_pools import ClusterPoolsAnswer, ClusterPoolsStrategy, GroupPool
 from optimizer.results.inventory import InventoryAnswer, stage_problems
 from optimizer.results.place_pools import ROLES, place_cluster_pools, place_pools
-from optimizer.results.placement import GpuPlace, Placement, place_evenly
+from optimizer.results.placement import GpuPlace, PlacedInstance, Placement, place_evenly
 from optimizer.results.pools import PoolsAnswer
 
 
@@ -96,23 +96,22 @@ def chosen_of_pools(problem: Problem, answer: PoolsAnswer, may_lose_of: tuple[in
 
 
 def chosen_of_cluster_pools(problem: InventoryProblem, answer: ClusterPoolsAnswer) -> Chosen:
-    """The pools of an answer about prefill and decode instances on an inventory, each on its group.
+    """The pools of an answer about prefill and decode instances on an inventory, each part on its group.
 
     What may be away at once is not worked out for them: nothing may be evicted.
 
     Raises:
-        ValueError: the answer has no pools, they find no room, or a pool stands on several groups.
+        ValueError: the answer has no pools, they find no room, or a part is to be sent more or less than its instances in turn are.
     """
     if answer.strategy is None:
         raise ValueError("the answer has no pools")
     sides = answer.strategy.prefill, answer.strategy.decode
-    if any(len(parts) > 1 for parts in sides):
-        raise ValueError(
-            "a pool stands on several groups with shares of their own, which the engines' routers do not know"
-        )
-    groups = [problem.group(parts[0].group) for parts in sides]
+    for role, parts in zip(ROLES, sides, strict=True):
+        _takes_turns(role, parts)
+    groups = [problem.group(part.group) for parts in sides for part in parts]
+    roles = tuple(role for role, parts in zip(ROLES, sides, strict=True) for _ in parts)
     broken = _broken(answer.rules)
-    placement = on_hosts(problem, place_cluster_pools(problem, answer.strategy))
+    placement = on_hosts(problem, _by_part(place_cluster_pools(problem, answer.strategy), answer.strategy))
     return Chosen(
         problem.name,
         answer.label,
@@ -122,10 +121,33 @@ def chosen_of_cluster_pools(problem: InventoryProblem, answer: ClusterPoolsAnswe
         _verdict(answer.status, answer.objective, bool(broken), answer.feasible is not None),
         broken,
         _routers(problem, placement),
-        ROLES,
+        roles,
         (),
         answer.link,
     )
+
+
+def _takes_turns(role: str, parts: Sequence[GroupPool]) -> None:
+    """Raises ``ValueError``: a router that takes turns among the instances would not send each part its share."""
+    every = sum(part.pool.instances for part in parts)
+    if any(abs(part.share * every - part.pool.instances) > 1e-9 for part in parts):
+        sent = " and ".join(f"{part.share:.0%} to {part.label}" for part in parts)
+        raise ValueError(
+            f"the {role} pool is sent {sent}, and the engines' routers take turns among instances, whatever they are; a pool whose "
+            "parts are sent as many requests as they have instances can be launched (check it with --prefill or --decode group=NAME)"
+        )
+
+
+def _by_part(placement: Placement, strategy: ClusterPoolsStrategy) -> Placement:
+    """The instances numbered by the part of a pool that they belong to, prefill's parts first."""
+    parts = [part.group for parts in (strategy.prefill, strategy.decode) for part in parts]
+    first = len(strategy.prefill)
+
+    def number(one: PlacedInstance) -> int:
+        group = one.gpus[0].node.rpartition("-")[0]
+        return parts.index(group, first) if one.pool else parts.index(group)
+
+    return Placement(tuple(replace(one, pool=number(one)) for one in placement.instances))
 
 
 def _of_pool(problem: Problem) -> Problem:

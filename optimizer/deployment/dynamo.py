@@ -43,6 +43,12 @@ def dynamo_files(service: Service) -> dict[str, str]:
         raise ProblemError("--target", "dynamo: its images are for NVIDIA GPUs; --target kubernetes takes others")
     groups = groups_of(service)
     refuse_pods(service, groups)
+    if len(groups) > len(service.roles):
+        raise ProblemError(
+            "--target",
+            "dynamo: a pool has parts that differ, and whether several components of one role make one pool is not known; "
+            "--target llm-d, kubernetes and the others take it",
+        )
     app, namespace = service_name(service.name), service.options.namespace
     claim = f"{app}-weights"
     graph = {

@@ -54,7 +54,7 @@ def kubernetes_files(service: Service) -> dict[str, str]:
         documents.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings})
     servers = []
     for number, engines in enumerate(groups):
-        name = app if len(groups) == 1 else f"{app}-{engines[0].role or number}"
+        name = name_of(app, groups, number)
         documents += group(service, app, name, engines, claim)
         address = f"{name}-engines:{SERVICE_PORT}"  # a short name: routers stand in the same namespace
         servers.append((address, engines[0].weight))
@@ -75,6 +75,15 @@ def groups_of(service: Service) -> list[list[Engine]]:
         key = (instance.pool, instance.strategy, instance.replicas, engine.weight, sizes)
         found.setdefault(key, []).append(engine)
     return list(found.values())
+
+
+def name_of(app: str, groups: list[list[Engine]], number: int) -> str:
+    """The workload of a group of engines: by its role, numbered where the pool has parts that differ."""
+    role = groups[number][0].role
+    if not role:
+        return app if len(groups) == 1 else f"{app}-{number}"
+    same = [place for place, engines in enumerate(groups) if engines[0].role == role]
+    return f"{app}-{role}" if len(same) == 1 else f"{app}-{role}-{same.index(number)}"
 
 
 def refuse_pods(service: Service, groups: list[list[Engine]]) -> None:
@@ -215,8 +224,11 @@ def budgets(service: Service, app: str) -> list[dict[str, Any]]:
 def _pool_router(service: Service, app: str) -> list[dict[str, Any]]:
     """The engine's own router, with every instance by the name of its leader."""
 
+    groups = groups_of(service)
+
     def address(engine: Engine) -> str:
-        name, place = f"{app}-{engine.role}", service.of_role(engine.role).index(engine)
+        number = next(n for n, engines in enumerate(groups) if engine in engines)
+        name, place = name_of(app, groups, number), groups[number].index(engine)
         return f"{name}-{place}.{name}.{service.options.namespace}:{SERVICE_PORT}"
 
     script = "\n".join(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from optimizer.deployment.kubernetes import budgets, group, groups_of, labels_of, refuse_pods
+from optimizer.deployment.kubernetes import budgets, group, groups_of, labels_of, name_of, refuse_pods
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.pods import weights_claim
@@ -36,8 +36,8 @@ def llm_d_files(service: Service) -> dict[str, str]:
     app = service_name(service.name)
     claim = f"{app}-weights"
     documents = [weights_claim(service, claim, labels_of(app, "weights"))]
-    for engines in groups:
-        (workload,) = group(service, app, f"{app}-{engines[0].role}", engines, claim)
+    for number, engines in enumerate(groups):
+        (workload,) = group(service, app, name_of(app, groups, number), engines, claim)
         documents.append(_led(service, app, engines[0], workload))
     documents += budgets(service, app)
     title = f"{service.title}; for llm-d {VERSION}"

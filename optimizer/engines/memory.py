@@ -94,6 +94,8 @@ class MemoryVersion(Facts):
     """Of one logit when the profiling run samples for all sequences at once."""
     rotary_bytes: Count = 2
     """Of one value of a table of rotary positions."""
+    measures_device: bool = False
+    """Whether it takes what the driver has given for weights, gaps between tensors with it, rather than what tensors hold."""
     samples_chunks: bool = True
     """Whether a profiling run of prompts in chunks samples at all."""
     steps_in_flight: Count = 1
@@ -131,6 +133,7 @@ class Overhead:
     keeps_expert_copies: bool
     sampling_bytes: float
     rotary_bytes: int
+    measures_device: bool
     samples_chunks: bool
     steps_in_flight: int
     refuses_above_free: bool
@@ -210,6 +213,7 @@ def overhead_of(
         keeps_expert_copies=at.keeps_expert_copies,
         sampling_bytes=at.sampling_bytes,
         rotary_bytes=at.rotary_bytes,
+        measures_device=at.measures_device,
         samples_chunks=at.samples_chunks,
         steps_in_flight=at.steps_in_flight,
         refuses_above_free=at.refuses_above_free,

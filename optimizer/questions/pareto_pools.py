@@ -50,7 +50,7 @@ def pools_front(
         return _of_nodes(problem, axes, most, clock, say)
 
 
-class _Pairs:
+class _PoolPairs:
     """Pairs of pools on equal nodes with the three numbers that axes speak of, as whole numbers: ns, parts of a request, GPUs."""
 
     def __init__(self, problem: Problem, columns: PoolColumns, clock: Clock) -> None:
@@ -113,7 +113,7 @@ def _of_nodes(
     columns = columns_of(problem)
     joint = _joint(problem, axes, clock) if problem.serving == "any" else None
     found: list[tuple[RowPair, Verification]] = []
-    pairs, complete = ([], True) if columns is None else _pairs(_Pairs(problem, columns, clock), axes, say)
+    pairs, complete = ([], True) if columns is None else _pairs(_PoolPairs(problem, columns, clock), axes, say)
     points = []
     for pair in pairs:
         assert columns is not None
@@ -151,7 +151,7 @@ def _of_nodes(
     )
 
 
-def _pairs(pairs: _Pairs, axes: tuple[Axis, ...], say: Callable[[str], None]) -> tuple[list[RowPair], bool]:
+def _pairs(pairs: _PoolPairs, axes: tuple[Axis, ...], say: Callable[[str], None]) -> tuple[list[RowPair], bool]:
     """Every pair that may be on the front, and whether none is missing. The price of equal GPUs counts as their number."""
     plain: list[Axis] = list(dict.fromkeys("gpus" if axis == "price" else axis for axis in axes))
     lost_step = max(1, int(RESOLUTION * PARTS))

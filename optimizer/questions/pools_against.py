@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from optimizer.explain.pools.against import JointFigures, inventory_figures, joint_figures, pools_against_joint
 
 if TYPE_CHECKING:
-    from optimizer.questions.pools_chosen import AnyPoolsProblem, Chosen
+    from optimizer.questions.pools_chosen import AnyPoolsProblem, BestOf
 
 
-def between(problem: AnyPoolsProblem, one: Chosen, other: Chosen) -> list[str]:
+def between(problem: AnyPoolsProblem, one: BestOf, other: BestOf) -> list[str]:
     """Sentences on pools and joint instances, one of which each argument is."""
     pools, joint = (one, other) if one.instances == "pools" else (other, one)
     return pools_against_joint(problem.workload.output_tokens, pools.answer, _figures(joint.answer))

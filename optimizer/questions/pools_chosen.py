@@ -33,7 +33,7 @@ TIER_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class BestOf:
     """What is best: pools or joint instances."""
 
     instances: Instances
@@ -67,7 +67,7 @@ class Chosen:
 
 def chosen_pools(
     problem: AnyPoolsProblem, fixed: FixedPools = FixedPools(), clock: Clock | None = None
-) -> Chosen | None:
+) -> BestOf | None:
     """The best pools; None where there are none, or none were found in time.
 
     Raises:
@@ -89,7 +89,7 @@ def chosen_pools(
         "throughput": -metrics.peak_tokens_per_s,
         "capacity": -metrics.max_request_rate,
     }.get(preset, 0.0)
-    return Chosen(
+    return BestOf(
         "pools", answer.label, pools_layout(answer.strategy), answer.objective.value, answer.objective.terms, first,
         answer.strategy.gpus, metrics.max_request_rate, answer.status == "optimal", answer,
     )  # fmt: skip
@@ -107,7 +107,7 @@ def pools_layout(strategy: Any) -> tuple[object, ...]:
     return tuple(found)
 
 
-def chosen_joint(problem: AnyPoolsProblem, fixed: Fixed = Fixed(), clock: Clock | None = None) -> Chosen | None:
+def chosen_joint(problem: AnyPoolsProblem, fixed: Fixed = Fixed(), clock: Clock | None = None) -> BestOf | None:
     """The best joint instances; None where there are none, or none were found in time.
 
     Raises:
@@ -116,7 +116,7 @@ def chosen_joint(problem: AnyPoolsProblem, fixed: Fixed = Fixed(), clock: Clock 
     return _joint_nodes(problem, fixed, clock) if isinstance(problem, InventoryProblem) else _joint_rows(problem, fixed)
 
 
-def _joint_rows(problem: Problem, fixed: Fixed) -> Chosen | None:
+def _joint_rows(problem: Problem, fixed: Fixed) -> BestOf | None:
     from optimizer.search.uniform.evaluate import metrics_of
     from optimizer.search.uniform.winner import layout, winner
 
@@ -130,13 +130,13 @@ def _joint_rows(problem: Problem, fixed: Fixed) -> Chosen | None:
         "throughput": -float(metrics.peak_tokens_per_s or 0),
         "capacity": -float(metrics.max_request_rate or 0),
     }.get(problem.objective.preset, 0.0)
-    return Chosen(
+    return BestOf(
         "joint", f"joint {top.strategy.label}", layout(top.strategy), top.objective_ms, top.terms, first,
         top.strategy.gpus, metrics.max_request_rate, True, top,
     )  # fmt: skip
 
 
-def _joint_nodes(problem: InventoryProblem, fixed: Fixed, clock: Clock | None) -> Chosen | None:
+def _joint_nodes(problem: InventoryProblem, fixed: Fixed, clock: Clock | None) -> BestOf | None:
     from optimizer.questions.inventory import check_inventory, solve_inventory
 
     left = clock.left_s if clock is not None else None
@@ -154,13 +154,13 @@ def _joint_nodes(problem: InventoryProblem, fixed: Fixed, clock: Clock | None) -
         "throughput": -float(answer.peak_tokens_per_s or 0),
     }.get(problem.objective.preset, 0.0)
     rates = [pool.capacity * pool.instances for pool in answer.pools]
-    return Chosen(
+    return BestOf(
         "joint", f"joint {answer.label}", answer.label, answer.objective.value, answer.objective.terms, first,
         answer.gpus_used, sum(rates), answer.status == "optimal" or fixed.any, answer,
     )  # fmt: skip
 
 
-def chosen(problem: AnyPoolsProblem, clock: Clock | None = None) -> Chosen | None:
+def chosen(problem: AnyPoolsProblem, clock: Clock | None = None) -> BestOf | None:
     """The best of what ``serving`` offers, joint instances where both are as good; None where there is nothing."""
     offered = []
     if problem.serving != "joint":
@@ -171,7 +171,7 @@ def chosen(problem: AnyPoolsProblem, clock: Clock | None = None) -> Chosen | Non
     return min(there, key=lambda one: _rank_in(problem, one)) if there else None
 
 
-def _rank_in(problem: AnyPoolsProblem, one: Chosen) -> tuple[float, float, bool]:
+def _rank_in(problem: AnyPoolsProblem, one: BestOf) -> tuple[float, float, bool]:
     """As ``questions.serving`` ranks the two: on an inventory by whole milliseconds, joint instances first."""
     import math
 
@@ -180,7 +180,7 @@ def _rank_in(problem: AnyPoolsProblem, one: Chosen) -> tuple[float, float, bool]
     return one.first, float(math.ceil(one.value_ms - 1e-9)), one.instances == "pools"
 
 
-def verified(problem: AnyPoolsProblem, one: Chosen, fixed: FixedPools | Fixed | None = None) -> Verification:
+def verified(problem: AnyPoolsProblem, one: BestOf, fixed: FixedPools | Fixed | None = None) -> Verification:
     """Every number of what was chosen, recomputed."""
     if one.instances == "pools":
         pools = fixed if isinstance(fixed, FixedPools) else FixedPools()

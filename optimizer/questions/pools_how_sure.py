@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from optimizer.facts.inventory import InventoryProblem
-from optimizer.questions.pools_chosen import AnyPoolsProblem, Chosen, chosen, verified
+from optimizer.questions.pools_chosen import AnyPoolsProblem, BestOf, chosen, verified
 from optimizer.questions.pools_why_not import kind_of_pools
 from optimizer.questions.pools_why_this import _made
 from optimizer.reading.stated import Stated
@@ -103,7 +103,7 @@ def pools_how_sure(
     )
 
 
-def _range(fact: Fact, best: Chosen, stated: Stated, clock: Clock) -> InventoryRange | None:
+def _range(fact: Fact, best: BestOf, stated: Stated, clock: Clock) -> InventoryRange | None:
     ends = []
     for up in (False, True):
         reached, other = fact.value, None
@@ -127,7 +127,7 @@ def _range(fact: Fact, best: Chosen, stated: Stated, clock: Clock) -> InventoryR
     return InventoryRange(", ".join(fact.fields), fact.words, fact.unit, fact.value, low, high, below, above)
 
 
-def _label(there: Chosen | None, best: Chosen) -> str:
+def _label(there: BestOf | None, best: BestOf) -> str:
     if there is None:
         return "nothing keeps every rule"
     return there.label if there.label != best.label else f"{there.label}, spread or sized otherwise,"

@@ -12,7 +12,7 @@ from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions.pools_chosen import (
     TIER_WORDS,
     AnyPoolsProblem,
-    Chosen,
+    BestOf,
     chosen,
     chosen_joint,
     chosen_pools,
@@ -88,7 +88,7 @@ def pools_why_not(
     )
 
 
-def _same(foil: Chosen, best: Chosen) -> bool:
+def _same(foil: BestOf, best: BestOf) -> bool:
     """Whether both are the same decisions, sequences and all."""
     strategies = [getattr(one.answer, "strategy", one.label) for one in (foil, best)]
     return foil.instances == best.instances and strategies[0] == strategies[1]
@@ -110,7 +110,7 @@ def _asked(fixed: Fixed, pools: FixedPools | None, serving: str | None) -> Foil:
     return fixed
 
 
-def _best_with(problem: AnyPoolsProblem, foil: Foil, clock: Clock) -> Chosen | None:
+def _best_with(problem: AnyPoolsProblem, foil: Foil, clock: Clock) -> BestOf | None:
     return chosen_pools(problem, foil, clock) if isinstance(foil, FixedPools) else chosen_joint(problem, foil, clock)
 
 
@@ -141,8 +141,8 @@ def kind_of_pools(problem: AnyPoolsProblem) -> PoolsKind:
 def _answer(
     problem: AnyPoolsProblem,
     verdict: Any,
-    foil: Chosen | None,
-    best: Chosen | None,
+    foil: BestOf | None,
+    best: BestOf | None,
     *,
     said: tuple[str, ...],
     seen: Any = None,
@@ -171,12 +171,12 @@ def _answer(
     )
 
 
-def _difference(foil: Chosen, best: Chosen) -> dict[str, float]:
+def _difference(foil: BestOf, best: BestOf) -> dict[str, float]:
     one, other = (foil.terms, best.terms) if foil.instances == best.instances else (foil.folded, best.folded)
     return {name: value - other.get(name, 0.0) for name, value in one.items()}
 
 
-def _worse(problem: AnyPoolsProblem, foil: Chosen, best: Chosen) -> tuple[str, list[str]]:
+def _worse(problem: AnyPoolsProblem, foil: BestOf, best: BestOf) -> tuple[str, list[str]]:
     """(what decides, sentences)."""
     terms = _difference(foil, best)
     if foil.first != best.first:
@@ -196,7 +196,7 @@ def _worse(problem: AnyPoolsProblem, foil: Chosen, best: Chosen) -> tuple[str, l
     return decided, [head, *_behind(problem, foil, best, terms)]
 
 
-def _behind(problem: AnyPoolsProblem, foil: Chosen, best: Chosen, terms: dict[str, float]) -> list[str]:
+def _behind(problem: AnyPoolsProblem, foil: BestOf, best: BestOf, terms: dict[str, float]) -> list[str]:
     if foil.instances == best.instances == "pools":
         return term_by_term(foil.answer, best.answer, terms)
     if foil.instances == best.instances:
@@ -206,7 +206,7 @@ def _behind(problem: AnyPoolsProblem, foil: Chosen, best: Chosen, terms: dict[st
     return between(problem, foil, best)
 
 
-def _kept_out(problem: AnyPoolsProblem, foil: Chosen, best: Chosen | None) -> tuple[str, ...]:
+def _kept_out(problem: AnyPoolsProblem, foil: BestOf, best: BestOf | None) -> tuple[str, ...]:
     """That ``serving`` leaves out what keeps every rule, and whether it would win."""
     kind = "joint instances" if foil.instances == "joint" else "prefill and decode pools"
     said = f"What is stated as serving: {problem.serving} leaves out {kind}."
@@ -218,14 +218,14 @@ def _kept_out(problem: AnyPoolsProblem, foil: Chosen, best: Chosen | None) -> tu
     return (said, *_worse(problem, foil, best)[1])
 
 
-def _against(problem: AnyPoolsProblem, foil: Chosen, best: Chosen) -> str:
+def _against(problem: AnyPoolsProblem, foil: BestOf, best: BestOf) -> str:
     if foil.first != best.first:
         unit = TIER_WORDS[problem.objective.preset]
         return f"{abs(foil.first):,.2f} {unit} against {abs(best.first):,.2f} of {best.label}"
     return f"{milliseconds(foil.value_ms)} a request against {milliseconds(best.value_ms)} of {best.label}"
 
 
-def _opened(problem: AnyPoolsProblem, foil: Chosen, best: Chosen | None) -> tuple[PoolsRepair, ...]:
+def _opened(problem: AnyPoolsProblem, foil: BestOf, best: BestOf | None) -> tuple[PoolsRepair, ...]:
     if best is not None and foil.rank >= best.rank:
         return ()
     change = Change("serving", problem.serving, "any")
@@ -233,7 +233,7 @@ def _opened(problem: AnyPoolsProblem, foil: Chosen, best: Chosen | None) -> tupl
 
 
 def _not_allowed(
-    problem: AnyPoolsProblem, foil: Foil, best: Chosen | None, stated: Stated | None, clock: Clock
+    problem: AnyPoolsProblem, foil: Foil, best: BestOf | None, stated: Stated | None, clock: Clock
 ) -> PoolsWhyNot:
     """Which rules keep the foil out, and the least changes that would let it in."""
     if isinstance(foil, Fixed):

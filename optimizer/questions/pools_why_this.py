@@ -12,7 +12,7 @@ from optimizer.facts.problem import Problem
 from optimizer.questions.pools_chosen import (
     TIER_WORDS,
     AnyPoolsProblem,
-    Chosen,
+    BestOf,
     chosen,
     chosen_joint,
     chosen_pools,
@@ -67,12 +67,12 @@ def pools_why_this(problem: AnyPoolsProblem, stated: Stated, *, time_limit_s: fl
     )  # fmt: skip
 
 
-def _tier(problem: AnyPoolsProblem, best: Chosen) -> str:
+def _tier(problem: AnyPoolsProblem, best: BestOf) -> str:
     unit = TIER_WORDS.get(problem.objective.preset)
     return f", {abs(best.first):,.2f} {unit}" if unit else ""
 
 
-def _against(problem: AnyPoolsProblem, best: Chosen, clock: Clock) -> tuple[PoolsAgainst, ...]:
+def _against(problem: AnyPoolsProblem, best: BestOf, clock: Clock) -> tuple[PoolsAgainst, ...]:
     if isinstance(problem, InventoryProblem) or best.instances == "joint":
         return ()
     from optimizer.explain.pools.blocking import blocking
@@ -84,7 +84,7 @@ def _against(problem: AnyPoolsProblem, best: Chosen, clock: Clock) -> tuple[Pool
     return blocking(problem, columns, round(best.value_ms * 1e6), best.gpus, clock)
 
 
-def _other_kind(problem: AnyPoolsProblem, best: Chosen, clock: Clock) -> list[str]:
+def _other_kind(problem: AnyPoolsProblem, best: BestOf, clock: Clock) -> list[str]:
     """What the other kind of instances would be, where both are offered."""
     if problem.serving != "any":
         return []
@@ -156,7 +156,7 @@ def _made(stated: Stated, changes: Mapping[str, Any]) -> AnyPoolsProblem | None:
 
 
 def _worth(
-    problem: AnyPoolsProblem, words: str, changes: Mapping[str, Any], best: Chosen, there: Chosen | None
+    problem: AnyPoolsProblem, words: str, changes: Mapping[str, Any], best: BestOf, there: BestOf | None
 ) -> GroupWorth:
     if there is None:
         return GroupWorth(words, changes, None, "infeasible", None, None, None)
@@ -166,7 +166,7 @@ def _worth(
     return GroupWorth(words, changes, label, status, there.value_ms, gain, there.max_request_rate)
 
 
-def _worth_most(problem: AnyPoolsProblem, best: Chosen, worths: list[tuple[GroupWorth, Chosen | None]]) -> list[str]:
+def _worth_most(problem: AnyPoolsProblem, best: BestOf, worths: list[tuple[GroupWorth, BestOf | None]]) -> list[str]:
     """The change that is worth the most, by what the preset looks at first."""
     if not worths:
         return []

@@ -8,34 +8,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from optimizer.explain.common.numbers import milliseconds
-from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.questions.pools_against import between_answers
-from optimizer.reading.question import kind_of
 from optimizer.results.answer import Answer
 from optimizer.results.pools import PoolsAnswer
 
 if TYPE_CHECKING:
     from optimizer.facts.inventory import InventoryProblem
-    from optimizer.reading.question import AnyProblem
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
 
 SETTLED = ("optimal", "infeasible")
-
-
-def no_cluster_pools(problem: AnyProblem) -> None:
-    """Refuse pools on an inventory where only those on equal nodes are known.
-
-    Raises:
-        ProblemError: the problem asks for them.
-    """
-    serving = getattr(problem, "serving", "joint")
-    if serving != "joint" and kind_of(problem) == "inventory":
-        raise ProblemError(
-            "serving",
-            f"{serving} with cluster: is taken by optimizer solve and check; for this question state hardware:, or serving: joint",
-        )
 
 
 def joint_of(problem: Problem) -> Problem:

@@ -155,12 +155,18 @@ def _resolved(values: dict[str, Any]) -> HardwareFacts:
 
 
 def _refuse_malformed(values: Mapping[str, Any], folder: Path) -> None:
+    from optimizer.reading.cluster_day import cluster_day_from_dict
+    from optimizer.reading.cluster_models import cluster_models_from_dict
     from optimizer.reading.inventory_file import inventory_from_dict, is_inventory
     from optimizer.reading.profile import is_profile, profile_from_dict
     from optimizer.reading.several import several_from_dict
 
-    if is_profile(values):
+    if is_profile(values) and is_inventory(values):
+        cluster_day_from_dict(values, folder=folder)
+    elif is_profile(values):
         profile_from_dict(values, folder=folder)
+    elif "models" in values and is_inventory(values):
+        cluster_models_from_dict(values, folder=folder)
     elif "models" in values:
         several_from_dict(values, folder=folder)
     elif is_inventory(values):

@@ -41,6 +41,7 @@ def report(
     from optimizer.reporting.build import Built, build_report, report_of
     from optimizer.reporting.ledger import Ledger
     from optimizer.reporting.sections.curves import curves_section
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.pools import PoolsAnswer
 
     refuse_several(problem, "report")
@@ -60,6 +61,12 @@ def report(
         from optimizer.reporting.pools import pools_sections, pools_verdict
 
         sections, verdict = pools_sections(cast("Problem", problem), answer, ledger), pools_verdict(answer)
+    elif isinstance(answer, ClusterPoolsAnswer):
+        from optimizer.reporting.cluster_pools import cluster_pools_sections
+        from optimizer.reporting.pools import pools_verdict
+
+        sections = cluster_pools_sections(cast("InventoryProblem", problem), answer, ledger)
+        verdict = pools_verdict(answer)
     elif kind == "inventory":
         from optimizer.reporting.inventory import inventory_pictures, inventory_sections, inventory_verdict
 

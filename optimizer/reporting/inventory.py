@@ -58,7 +58,7 @@ def _judged(answer: InventoryAnswer) -> tuple[Verdict, str]:
 
 def inventory_sections(problem: InventoryProblem, answer: InventoryAnswer, ledger: Ledger) -> list[Section]:
     """Every section, the summary first."""
-    groups = _groups(problem, ledger)
+    groups = groups_section(problem, ledger)
     if not answer.pools:
         return folded([_summary(answer, ledger), groups, *_advice(answer)], _gists(problem, answer))
     pools = _pools(problem, answer, ledger)
@@ -91,7 +91,7 @@ def inventory_pictures(problem: InventoryProblem, answer: InventoryAnswer) -> di
     return {"placement": placement_svg(problem, answer)} if answer.pools else {}
 
 
-def _groups(problem: InventoryProblem, ledger: Ledger) -> Section:
+def groups_section(problem: InventoryProblem, ledger: Ledger) -> Section:
     rows: list[tuple[Cell, ...]] = []
     for group in problem.groups:
         free = ledger.derive(

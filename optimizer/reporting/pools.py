@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optimizer.explain.common.numbers import count, milliseconds
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.render.text import costs_sentence, verification_sentence
 from optimizer.reporting.document import Block, Bullets, Cell, Column, Commands, Section, Table, Text, Verdict
 from optimizer.reporting.folding import facts_gists, folded
 from optimizer.reporting.inventory import placement_section, points, rules_section
 from optimizer.reporting.ledger import Ledger, ms, number, share, total
+from optimizer.results.cluster_pools import ClusterPoolsAnswer, ClusterPoolsMetrics
 from optimizer.results.place_pools import ROLES, place_pools
 from optimizer.results.pools import PoolMetrics, PoolsAnswer, PoolsMetrics, PoolsStrategy, PoolStrategy
 
@@ -24,7 +26,17 @@ TIMES = (
 """Words, metrics at P50 and P99 (the transfer: of the mean and the longest prompt), and where the formula is."""
 
 
-def pools_verdict(answer: PoolsAnswer) -> tuple[Verdict, str]:
+FIGURES = (
+    Column("gpus", "GPUs", right=True), Column("nodes", "Nodes", right=True),
+        Column("sent", "Sent to each", right=True), Column("carries", "Carries in all", right=True), Column("busy", "Busy", right=True),
+        Column("link", "Link busy", right=True), Column("weights", "Weights a GPU", right=True),
+        Column("cache", "Cache wanted", right=True),
+)  # fmt: skip
+"""Columns of what ``pool_figures`` says."""
+AnyPoolsAnswer = PoolsAnswer | ClusterPoolsAnswer
+
+
+def pools_verdict(answer: AnyPoolsAnswer) -> tuple[Verdict, str]:
     """The verdict and its headline."""
     checked = answer.optimum is not None
     if answer.status == "unknown" or (checked and answer.feasible is None):
@@ -41,20 +53,20 @@ def pools_verdict(answer: PoolsAnswer) -> tuple[Verdict, str]:
 
 def pools_sections(problem: Problem, answer: PoolsAnswer, ledger: Ledger) -> list[Section]:
     """Every section, the summary first."""
-    advice = _advice(answer)
+    advice = advice_sections(answer)
     if answer.strategy is None or answer.metrics is None:
-        return [_summary(answer, ledger), *advice]
+        return [summary_section(answer, ledger), *advice]
     pools = _pools(problem, answer.strategy, answer.metrics, ledger)
-    requests = _requests(answer, answer.metrics, ledger)
+    requests = requests_section(answer, answer.metrics, ledger)
     _totals(problem, answer.strategy, answer.metrics, ledger)
     placement = place_pools(problem, answer.strategy)
     sections = [
-        _summary(answer, ledger),
+        summary_section(answer, ledger),
         pools,
         requests,
         placement_section(placement.instances),
         rules_section(answer.rules),
-        _launch(problem, answer),
+        launch_section(problem, answer),
         *advice,
     ]
     gists = {
@@ -67,16 +79,13 @@ def pools_sections(problem: Problem, answer: PoolsAnswer, ledger: Ledger) -> lis
 
 def _pools(problem: Problem, strategy: PoolsStrategy, metrics: PoolsMetrics, ledger: Ledger) -> Section:
     columns = (
-        Column("pool", "Pool"), Column("shape", "Instances"), Column("gpus", "GPUs", right=True), Column("nodes", "Nodes", right=True),
-        Column("sent", "Sent to each", right=True), Column("carries", "Carries in all", right=True), Column("busy", "Busy", right=True),
-        Column("link", "Link busy", right=True), Column("weights", "Weights a GPU", right=True),
-        Column("cache", "Cache wanted", right=True),
+        Column("pool", "Pool"), Column("shape", "Instances"), *FIGURES,
     )  # fmt: skip
     rows: list[tuple[Cell, ...]] = []
     for role in ROLES:
         pool: PoolStrategy = getattr(strategy, role)
         held: PoolMetrics = getattr(metrics, role)
-        rows.append((role, pool.label, *_figures(problem, role, pool, held, ledger)))
+        rows.append((role, pool.label, *pool_figures(problem.workload.requests_per_s, role, pool, held, ledger)))
     said = (
         f"{problem.model.name} on {problem.engine}: {problem.workload.requests_per_s:g} requests/s of "
         f"{problem.workload.prompt_tokens:g} prompt and {problem.workload.output_tokens:g} output tokens in the mean. "
@@ -86,59 +95,62 @@ def _pools(problem: Problem, strategy: PoolsStrategy, metrics: PoolsMetrics, led
     return Section("pools", "Pools", (Text((said,)), Table("pools", columns, tuple(rows))))
 
 
-def _figures(problem: Problem, role: str, pool: PoolStrategy, held: PoolMetrics, ledger: Ledger) -> list[Cell]:
-    """The figures of a pool's row."""
-    rate = problem.workload.requests_per_s
+def pool_figures(
+    rate: float, role: str, pool: PoolStrategy, held: PoolMetrics, ledger: Ledger, group: str = ""
+) -> list[Cell]:
+    """The figures of a pool's row: GPUs, nodes, what it is sent and carries, how busy it and its link are, weights, cache.
+
+    Args:
+        rate: requests/s that it is sent.
+        role: prefill or decode.
+        group: of an inventory, on which the pool, or this part of it, stands.
+    """
+    id, name = (f"{role}-{group}", f"{role} pool on {group}") if group else (role, f"{role} pool")
     gpus = ledger.derive(
-        f"gpus-{role}", f"GPUs of the {role} pool", "instances × GPUs of one", f"{pool.instances} × {pool.instance_gpus}",
+        f"gpus-{id}", f"GPUs of the {name}", "instances × GPUs of one", f"{pool.instances} × {pool.instance_gpus}",
         pool.gpus, "GPUs",
     )  # fmt: skip
     sent = ledger.derive(
-        f"sent-{role}", f"Requests sent to a {role} instance", "requests/s / instances",
+        f"sent-{id}", f"Requests sent to an instance of the {name}", "requests/s / instances",
         f"{number(rate)} requests/s / {pool.instances}", rate / pool.instances, "requests/s", note="the router takes turns",
     )  # fmt: skip
     carries = ledger.given(
-        f"carries-{role}", f"Requests that the {role} pool works off at most", held.capacity_per_s, "requests/s",
+        f"carries-{id}", f"Requests that the {name} works off at most", held.capacity_per_s, "requests/s",
         f"{DOCS}, section 6: {'x · d / E[θ]' if role == 'prefill' else 'y · d · the most n / R(n)'}",
     )  # fmt: skip
     busy: Cell = "requests pile up"
     if held.busy is not None:
         numbers = f"{number(rate, 12)} / {number(held.capacity_per_s, 12)} × 100%" if role == "decode" else ""
         busy = ledger.derive(
-            f"busy-{role}", f"Share of the {role} pool's capacity that is used", "requests/s / what it works off at most",
-            numbers, held.busy * 100, "%", note=f"{DOCS}, sections 2 and 4", inputs=(f"carries-{role}",),
+            f"busy-{id}", f"Share of the capacity of the {name} that is used", "requests/s / what it works off at most",
+            numbers, held.busy * 100, "%", note=f"{DOCS}, sections 2 and 4", inputs=(f"carries-{id}",),
         )  # fmt: skip
     link: Cell = "requests pile up"
     if held.link_busy is not None:
         link = ledger.given(
-            f"link-{role}",
-            f"Share of the time that a {role} GPU's link moves cache",
-            held.link_busy * 100,
-            "%",
+            f"link-{id}", f"Share of the time that the link of a GPU of the {name} moves cache", held.link_busy * 100, "%",
             f"{DOCS}, section 3",
-        )
+        )  # fmt: skip
     weights = ledger.given(
-        f"weights-{role}", f"Weights on a {role} GPU", held.weights_bytes_per_gpu, "B", "docs/model.md, section 2"
+        f"weights-{id}", f"Weights on a GPU of the {name}", held.weights_bytes_per_gpu, "B", "docs/model.md, section 2"
     )
     cache: Cell = "requests pile up"
     if held.cache_wanted_bytes_per_gpu is not None and held.cache_room_bytes_per_gpu:
         wanted = ledger.given(
-            f"wanted-{role}",
-            f"Cache wanted on a {role} GPU at P99",
-            held.cache_wanted_bytes_per_gpu,
-            "B",
+            f"wanted-{id}", f"Cache wanted on a GPU of the {name} at P99", held.cache_wanted_bytes_per_gpu, "B",
             f"{DOCS}, section 4",
-        )
+        )  # fmt: skip
         part = ledger.derive(
-            f"cache-{role}", f"Share of the room for cache on a {role} GPU that is wanted", "cache wanted / room",
+            f"cache-{id}", f"Share of the room for cache on a GPU of the {name} that is wanted", "cache wanted / room",
             f"{number(held.cache_wanted_bytes_per_gpu)} B / {number(held.cache_room_bytes_per_gpu)} B × 100%",
-            held.cache_wanted_bytes_per_gpu / held.cache_room_bytes_per_gpu * 100, "%", inputs=(f"wanted-{role}",),
+            held.cache_wanted_bytes_per_gpu / held.cache_room_bytes_per_gpu * 100, "%", inputs=(f"wanted-{id}",),
         )  # fmt: skip
         cache = Text((wanted, ", ", part, " of the room"))
     return [gpus, f"{pool.nodes:,}", sent, carries, busy, link, weights, cache]
 
 
-def _requests(answer: PoolsAnswer, metrics: PoolsMetrics, ledger: Ledger) -> Section:
+def requests_section(answer: AnyPoolsAnswer, metrics: PoolsMetrics | ClusterPoolsMetrics, ledger: Ledger) -> Section:
+    """Times of a request at both percentiles."""
     columns = (Column("what", "Time"), Column("p50", "P50", right=True), Column("p99", "P99", right=True))
     rows: list[tuple[Cell, ...]] = []
     for words, fields, where in TIMES:
@@ -195,7 +207,8 @@ def _totals(problem: Problem, strategy: PoolsStrategy, metrics: PoolsMetrics, le
         )  # fmt: skip
 
 
-def _summary(answer: PoolsAnswer, ledger: Ledger) -> Section:
+def summary_section(answer: AnyPoolsAnswer, ledger: Ledger) -> Section:
+    """Key figures, what is said of the answer, and what it rests on."""
     rows: list[tuple[Cell, ...]] = []
     if answer.objective is not None:
         terms = {name: value for name, value in answer.objective.terms.items() if value}
@@ -239,7 +252,8 @@ def _summary(answer: PoolsAnswer, ledger: Ledger) -> Section:
     return Section("summary", "Summary and verdict", tuple(blocks))
 
 
-def _launch(problem: Problem, answer: PoolsAnswer) -> Section:
+def launch_section(problem: Problem | InventoryProblem, answer: AnyPoolsAnswer) -> Section:
+    """One instance of each pool, and the router, of what is verified."""
     from optimizer.deployment.pools import pools_launch_lines
 
     if not answer.verification.passed:
@@ -250,7 +264,8 @@ def _launch(problem: Problem, answer: PoolsAnswer) -> Section:
     )
 
 
-def _advice(answer: PoolsAnswer) -> list[Section]:
+def advice_sections(answer: AnyPoolsAnswer) -> list[Section]:
+    """Conflicts, repairs and the best there is; empty where there is nothing to say."""
     said = [conflict.sentence for conflict in answer.conflicts]
     said += [repair.sentence for repair in answer.repairs]
     best = answer.optimum

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
@@ -60,7 +60,14 @@ def place_cluster_pools(problem: InventoryProblem, strategy: ClusterPoolsStrateg
         for node in range(group.nodes):
             racks.setdefault(group.rack_of(node), []).append(group.node_name(node))
         found += _stand(_Site(list(racks.values()), group.free_gpus), own, problem.model.layers)
-    return Placement(tuple(sorted(found, key=lambda one: one.pool)))
+    shares = {(side, part.group): part.share for side, part in parts}
+    numbered: list[PlacedInstance] = []
+    for side, role in enumerate(ROLES):
+        own_side = [one for one in found if one.pool == side]
+        for index, one in enumerate(own_side):
+            share = shares[side, one.gpus[0].node.rpartition("-")[0]]
+            numbered.append(replace(one, name=f"{role}-{index}", share=one.share * share))
+    return Placement(tuple(numbered))
 
 
 @dataclass(slots=True)

@@ -298,7 +298,6 @@ def _pareto(ask: _Ask) -> tuple[dict[str, Any], int]:
 
 def _report(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.questions.check import check
-    from optimizer.questions.serving import no_cluster_pools
     from optimizer.questions.simulate import simulate
     from optimizer.questions.solve import solve
     from optimizer.reporting.ask import report
@@ -307,7 +306,6 @@ def _report(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.reporting.written.markdown import report_markdown
 
     problem, fixed = ask.problem, _fixed(ask.body.fixed)
-    no_cluster_pools(problem)
     found: Any = check(problem, fixed, **ask.options) if fixed.any else solve(problem, **ask.options)
     found = simulate(problem, found)
     problem = problem.decided(found.decided) if hasattr(found, "decided") else problem

@@ -8,9 +8,16 @@ from dataclasses import replace
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.reading.stated import Stated
+from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.sweeps.nodes import indexed
 from optimizer.sweeps.points import Checked, InventoryFigures, Point, PoolAt, Spec, binding_of, failed
+
+_SHARED = (
+    "ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "tpot_p99_ms", "request_mean_ms", "tokens_per_s", "peak_tokens_per_s",
+    "max_request_rate", "availability",
+)  # fmt: skip
+"""Figures that pools state in the same words."""
 
 
 def inventory_problem(stated: Stated, spec: Spec, prices: Mapping[str, float]) -> InventoryProblem:
@@ -44,15 +51,64 @@ def solve_inventories(
 ) -> Iterator[Point]:
     """Points in order; what goes wrong at one is its own point."""
     from optimizer.questions.inventory import solve_inventory
+    from optimizer.questions.solve import solve
 
     for spec in specs:
         try:
             problem = inventory_problem(stated, spec, prices)
-            answer = solve_inventory(problem, time_limit_s=time_limit_s, ranges=False, explain="conflict")
+            answer: InventoryAnswer | ClusterPoolsAnswer = (
+                solve_inventory(problem, time_limit_s=time_limit_s, ranges=False, explain="conflict")
+                if problem.serving == "joint"
+                else solve(problem, time_limit_s=time_limit_s, repairs=False)
+            )
         except ProblemError as error:
             yield failed(spec, str(error))
         else:
-            yield inventory_point(replace(spec, gpus=problem.gpus), problem, answer)
+            yield any_point(replace(spec, gpus=problem.gpus), problem, answer)
+
+
+def any_point(spec: Spec, problem: InventoryProblem, answer: InventoryAnswer | ClusterPoolsAnswer) -> Point:
+    """The point of an answer about joint instances or pools."""
+    if isinstance(answer, ClusterPoolsAnswer):
+        return cluster_pools_point(spec, problem, answer)
+    return inventory_point(spec, problem, answer)
+
+
+def cluster_pools_point(spec: Spec, problem: InventoryProblem, answer: ClusterPoolsAnswer) -> Point:
+    """The point of an answer about prefill and decode pools; each part of a pool is one of ``InventoryFigures.pools``."""
+    checked, metrics, strategy = answer.verification, answer.metrics, answer.strategy
+    figures, price, each = None, None, None
+    if metrics is not None and strategy is not None:
+        price = metrics.price_per_hour
+        served = metrics.tokens_per_s * metrics.availability * 3600 / 1e6
+        each = None if price is None or not served else price / served
+        figures = InventoryFigures(
+            label=answer.label,
+            gpus_used=strategy.gpus,
+            pools=tuple(
+                PoolAt(part.group, f"{role} {part.pool.label.split(' × ')[1]}", part.pool.instances, part.share)
+                for role, parts in (("prefill", strategy.prefill), ("decode", strategy.decode))
+                for part in parts
+            ),
+            **{name: getattr(metrics, name) for name in _SHARED},
+        )
+    return Point(
+        index=spec.index,
+        name=spec.name,
+        values=spec.changes,
+        gpus=spec.gpus,
+        status=answer.status,
+        objective=answer.objective,
+        preset=problem.objective.preset,
+        price_per_hour=price,
+        price_per_million_output_tokens=each,
+        binding=binding_of(answer.rules),
+        conflict=answer.conflicts[0].rules if answer.conflicts else (),
+        said=_said(answer),
+        verification=Checked(checked.passed, checked.checks, checked.optimality, checked.candidates),
+        search_limits=answer.search_limits,
+        inventory=figures,
+    )
 
 
 def inventory_point(spec: Spec, problem: InventoryProblem, answer: InventoryAnswer) -> Point:
@@ -77,7 +133,7 @@ def inventory_point(spec: Spec, problem: InventoryProblem, answer: InventoryAnsw
     )
 
 
-def _said(answer: InventoryAnswer) -> str:
+def _said(answer: InventoryAnswer | ClusterPoolsAnswer) -> str:
     """Why the point is not answered: its conflict where there is one."""
     if answer.conflicts:
         return answer.conflicts[0].sentence

@@ -9,20 +9,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
-from typing import Literal
 
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.inventory import Domain, InventoryProblem
-from optimizer.questions.inventory import refuse_unknown_rules, solve_inventory
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.questions.cluster_pools import refuse_cluster
+from optimizer.questions.inventory import refuse_unknown_rules
 from optimizer.reading.stated import Stated
-from optimizer.results.inventory import InventoryAnswer
-from optimizer.search.inventory.candidates import MICRO, Candidates, KnownTables
-from optimizer.search.inventory.master import price_micro
-from optimizer.search.inventory.solve import InventorySolver
+from optimizer.search.inventory.candidates import MICRO
 from optimizer.sweeps.curve import worth
-from optimizer.sweeps.inventory import inventory_point, inventory_problem
+from optimizer.sweeps.inventory import inventory_problem
+from optimizer.sweeps.node_sets import Nodes, NodeSets
 from optimizer.sweeps.nodes import Counts, group_counts
 from optimizer.sweeps.points import Point, Spec
 from optimizer.sweeps.recommendation import Least, Recommendation
@@ -32,85 +29,6 @@ MOST_TIES = 8
 """Sets of equal cost that are solved to find the best; more are left at that, and said."""
 MOST_BELOW = 3
 """Sets that cost less and are shown with what they lack."""
-
-Nodes = tuple[int, ...]
-"""Nodes of each group."""
-
-
-@dataclass
-class _Sets:
-    """Sets of nodes of one inventory, tried one by one; what one proves about others is kept."""
-
-    problem: InventoryProblem
-    least: Least
-    deadline: float | None
-
-    def __post_init__(self) -> None:
-        self._known = KnownTables()
-        self._not_enough: list[Nodes] = []
-        self.tried = 0
-
-    def cost(self, nodes: Nodes) -> int:
-        """GPUs, or price per hour in millionths, of all nodes of a set."""
-        each = [
-            group.free_gpus * (price_micro(self.problem, number) if self.least == "price" else 1)
-            for number, group in enumerate(self.problem.groups)
-        ]
-        return sum(count * price for count, price in zip(nodes, each, strict=True))
-
-    def of(self, nodes: Nodes) -> InventoryProblem:
-        """The inventory with so many nodes; a group without any is not there."""
-        groups = tuple(
-            group.model_copy(update={"nodes": count})
-            for group, count in zip(self.problem.groups, nodes, strict=True)
-            if count
-        )
-        there = {group.name for group in groups}
-        domains: list[Domain] = []
-        for domain in self.problem.domains:
-            left = tuple(name for name in domain.groups if name in there)
-            if left:
-                domains.append(domain.model_copy(update={"groups": left}))
-        return self.problem.model_copy(update={"groups": groups, "domains": tuple(domains)})
-
-    def least_in_use(self, largest: Nodes) -> int | None:
-        """What any plan on the largest set uses at least; None where not even that set is enough, 0 where it is not settled."""
-        problem = self.of(largest)
-        candidates = Candidates(problem, known=self._known)
-        candidates.admit()
-        solver = InventorySolver(problem, candidates, deadline=self.deadline)
-        kind: Literal["gpus", "price"] = "price" if self.least == "price" else "gpus"
-        found = solver.any(kind)
-        self.tried += 1
-        if found.best is None:
-            return None if found.status == "infeasible" else 0
-        if self._late() or solver.unsettled_ns is not None:
-            return 0
-        answer_gpus = found.best.plan.gpus(candidates)
-        if self.least == "gpus":
-            return answer_gpus
-        from optimizer.questions.pareto_inventory import used
-
-        return used(problem, candidates, found.best, "price")
-
-    def enough(self, nodes: Nodes) -> bool | None:
-        """Whether a set keeps every rule; None where it is not known in time."""
-        if any(all(a <= b for a, b in zip(nodes, other, strict=True)) for other in self._not_enough):
-            return False
-        if self._late():
-            return None
-        problem = self.of(nodes)
-        self.tried += 1
-        found = InventorySolver(problem, Candidates(problem, known=self._known), deadline=self.deadline).any()
-        if found.best is not None:
-            return True
-        if found.status != "infeasible":
-            return None
-        self._not_enough.append(nodes)
-        return False
-
-    def _late(self) -> bool:
-        return self.deadline is not None and time.monotonic() > self.deadline
 
 
 def recommend_inventory(
@@ -133,7 +51,10 @@ def recommend_inventory(
         ProblemError: a group or count cannot be used, or a price is missing.
     """
     problem = inventory_problem(stated, Spec(0, {}, None, ""), prices)
-    refuse_unknown_rules(problem)
+    if problem.serving == "joint":
+        refuse_unknown_rules(problem)
+    else:
+        refuse_cluster(problem)
     if least == "price":
         unpriced = [group.name for group in problem.groups if group.price_per_gpu_hour is None]
         if unpriced:
@@ -144,19 +65,30 @@ def recommend_inventory(
             )
     allowed = _allowed(problem, nodes)
     deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
-    sets = _Sets(problem, least, deadline)
+    sets = _sets(problem, least, deadline)
     every = sorted((one for one in product(*allowed) if any(one)), key=lambda one: (sets.cost(one), one))
     if not every:
         raise ProblemError("--nodes", "leaves no node at all")
     largest = tuple(counts[-1] for counts in allowed)
     bound = sets.least_in_use(largest)
     if bound is None:
-        below = [_solved(sets, largest, 0, "conflict")]
+        below = [sets.solved(largest, 0, "conflict")]
         return Recommendation(least, None, None, (below[0][0],), len(every), len(every), below[0][1])
     chosen, settled = _least(sets, every, bound)
+    if not chosen and settled:
+        below = [sets.solved(largest, 0, "conflict")]
+        return Recommendation(least, None, None, (below[0][0],), len(every), len(every), below[0][1])
     if not chosen:
         return Recommendation(least, None, None, (), len(every), 0, True, proved=False)
     return _told(sets, every, chosen, settled, bound, least)
+
+
+def _sets(problem: InventoryProblem, least: Least, deadline: float | None) -> NodeSets:
+    if problem.serving == "joint":
+        return NodeSets(problem, least, deadline)
+    from optimizer.sweeps.recommend_pools import PoolNodeSets
+
+    return PoolNodeSets(problem, least, deadline)
 
 
 def _allowed(problem: InventoryProblem, nodes: Mapping[str, Counts] | None) -> list[list[int]]:
@@ -169,7 +101,7 @@ def _allowed(problem: InventoryProblem, nodes: Mapping[str, Counts] | None) -> l
     return allowed
 
 
-def _least(sets: _Sets, every: Sequence[Nodes], bound: int) -> tuple[list[Nodes], bool]:
+def _least(sets: NodeSets, every: Sequence[Nodes], bound: int) -> tuple[list[Nodes], bool]:
     """(the sets of least cost that are enough, whether it is proved that nothing that costs less is)."""
     found: list[Nodes] = []
     settled = True
@@ -188,18 +120,18 @@ def _least(sets: _Sets, every: Sequence[Nodes], bound: int) -> tuple[list[Nodes]
 
 
 def _told(
-    sets: _Sets, every: Sequence[Nodes], chosen: list[Nodes], settled: bool, bound: int, least: Least
+    sets: NodeSets, every: Sequence[Nodes], chosen: list[Nodes], settled: bool, bound: int, least: Least
 ) -> Recommendation:
     cost = sets.cost(chosen[0])
     cheaper = [one for one in every if sets.cost(one) < cost]
     chosen.sort(key=lambda one: (sum(count > 0 for count in one), one))
-    solved = [_solved(sets, one, 0, "nothing") for one in chosen[:MOST_TIES]]
+    solved = [sets.solved(one, 0, "nothing") for one in chosen[:MOST_TIES]]
     done = [(point, good) for point, good in solved if point.objective is not None]
     point, verified = min(done or solved, key=lambda pair: _worth(pair[0]))
     below: list[Point] = []
     agreed = True
     for one in _maximal(cheaper):
-        lacking, good = _solved(sets, one, len(below) + 1, "conflict")
+        lacking, good = sets.solved(one, len(below) + 1, "conflict")
         if lacking.status == "infeasible" or settled:
             below.append(lacking)
             agreed = agreed and good and lacking.status == "infeasible"
@@ -232,13 +164,3 @@ def _maximal(cheaper: Sequence[Nodes]) -> list[Nodes]:
         if not any(all(a <= b for a, b in zip(one, other, strict=True)) for other in kept):
             kept.append(one)
     return kept
-
-
-def _solved(sets: _Sets, nodes: Nodes, index: int, explain: Literal["nothing", "conflict"]) -> tuple[Point, bool]:
-    """(the point of a set, whether its verification passed)."""
-    problem = sets.of(nodes)
-    left = None if sets.deadline is None else max(1.0, sets.deadline - time.monotonic())
-    answer: InventoryAnswer = solve_inventory(problem, time_limit_s=left, ranges=False, explain=explain)
-    changes = {f"cluster.{group.name}.nodes": count for group, count in zip(sets.problem.groups, nodes, strict=True)}
-    words = ", ".join(f"{group.name} {count}" for group, count in zip(sets.problem.groups, nodes, strict=True) if count)
-    return inventory_point(Spec(index, changes, problem.gpus, words), problem, answer), answer.verification.passed

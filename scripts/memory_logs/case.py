@@ -110,7 +110,8 @@ def predicted(case: Case, quantity: str) -> float | str:
         raise ProblemError(quantity, f"is not predicted: {why}")
     found = _start_up(case)
     if quantity.startswith("fits"):
-        return "yes" if found.spare >= 0 else "no"
+        blocks = found.sequences_of_states
+        return "yes" if found.spare >= 0 and (blocks is None or blocks >= problem_of(case)[0].max_batch) else "no"
     if quantity not in PER_GPU:
         raise ProblemError("measured quantity", f"{quantity!r} is not predicted")
     return PER_GPU[quantity](found)

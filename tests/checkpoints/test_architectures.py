@@ -44,7 +44,8 @@ def test_the_indexer_of_sparse_attention_adds_parameters_and_cache() -> None:
     plain, sparse = catalog.model("deepseek-v3"), catalog.model("deepseek-v3.2")
     indexer = 1536 * 64 * 128 + 7168 * 128 + 7168 * 64 + 2 * 128
     assert sparse.parameters - plain.parameters == 61 * indexer
-    assert sparse.kinds[0].kv_values_per_token_replicated == 512 + 64 + 128
+    assert sparse.kinds[0].kv_values_per_token_replicated == 512 + 64
+    assert sparse.kinds[0].index_bytes_per_token == 128 + 4
 
 
 def test_glm_has_biases_on_query_key_and_value_only() -> None:
@@ -117,3 +118,18 @@ def test_lists_that_do_not_fit_the_layers_are_refused(change: dict[str, Any], fi
     with pytest.raises(ProblemError) as error:
         model_from_config(config | more | change, name="other")
     assert field in error.value.field
+
+
+def test_some_layers_read_what_an_earlier_indexer_has_chosen() -> None:
+    """GLM-5.2 has indexers in layers 0 to 2 and every fourth from 6 on: 86 GiB for a million tokens (public start-up of vLLM 0.25.1)."""
+    model = catalog.model("glm-5.2")
+    own = [layer for layer, kind in enumerate(model.kind_of_layer) if model.kinds[kind].index_bytes_per_token]
+    assert own == [0, 1, 2, *range(6, 78, 4)]
+    assert sum(model.kinds[kind].kv_bytes(1, 2) for kind in model.kind_of_layer) == 78 * 576 * 2 + 21 * 132
+    listed = {"indexer_types": ["full" if layer in own else "shared" for layer in range(78)]}
+    config = {
+        key: value
+        for key, value in catalog.entry("models", "glm-5.2")["config"].items()
+        if "index_topk_freq" not in key
+    }
+    assert model_from_config({**config, **listed}, name="x").kind_of_layer == model.kind_of_layer

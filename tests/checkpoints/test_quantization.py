@@ -34,6 +34,54 @@ BITS: list[tuple[dict[str, Any], str, float]] = [
     ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "int4", 4 + 20 / 128),
     ({"quant_method": "gptq", "bits": 3, "group_size": 128}, "int3", 3 + 19 / 128),
     ({"quant_method": "gptq", "bits": 8, "group_size": 128}, "int8", 8 + 24 / 128),
+    (
+        {
+            "quant_method": "quark",
+            "global_quant_config": {
+                "weight": [
+                    {"dtype": "fp8_e4m3", "qscheme": "per_channel"},
+                    {"dtype": "int4", "qscheme": "per_group", "group_size": 128, "symmetric": True},
+                ],
+                "input_tensors": {"dtype": "fp8_e4m3"},
+            },
+        },
+        "int4",
+        4 + 16 / 128,
+    ),
+    (
+        {
+            "quant_method": "torchao",
+            "quant_type": {
+                "default": {
+                    "_type": "ModuleFqnToConfig",
+                    "_data": {
+                        "module_fqn_to_config": {
+                            "_default": {"_type": "Int4WeightOnlyConfig", "_data": {"group_size": 128}},
+                            "lm_head": None,
+                        }
+                    },
+                }
+            },
+        },
+        "int4",
+        4 + 32 / 128,
+    ),
+    (
+        {
+            "quant_method": "torchao",
+            "quant_type": {
+                "default": {
+                    "_type": "Int8DynamicActivationIntxWeightConfig",
+                    "_data": {
+                        "weight_dtype": {"_type": "torch.dtype", "_data": "int4"},
+                        "weight_granularity": {"_type": "PerGroup", "_data": {"group_size": 32}},
+                    },
+                }
+            },
+        },
+        "int4",
+        4 + 16 / 32,
+    ),
     ({"quant_method": "auto-round", "bits": 4, "group_size": 128, "data_type": "int"}, "int4", 4 + 20 / 128),
     ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_compute_dtype": "float16"}, "int4", 4.5),
     (
@@ -259,3 +307,43 @@ def test_file_types_of_gguf_by_their_names_and_numbers(said: Any) -> None:
 def test_other_file_types_of_gguf_are_refused(said: Any) -> None:
     with pytest.raises(ProblemError, match="no GGUF file type that is known"):
         _read({"quant_method": "gguf", "file_type": said})
+
+
+def test_mlx_writes_its_mapping_under_two_names() -> None:
+    """Qwen3.5-9B in 8 bit as MLX publishes it: 10,426,433,504 B in its index, its vision tower in 16 bit."""
+    stated = {"group_size": 64, "bits": 8, "mode": "affine"}
+    text = {
+        "model_type": "qwen3_5_text", "head_dim": 256, "hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 32,
+        "num_attention_heads": 16, "num_key_value_heads": 4, "vocab_size": 248320, "linear_num_value_heads": 32, "linear_num_key_heads": 16,
+        "linear_key_head_dim": 128, "linear_value_head_dim": 128, "linear_conv_kernel_dim": 4, "max_position_embeddings": 262144,
+    }  # fmt: skip
+    vision = {
+        "model_type": "qwen3_5", "depth": 27, "hidden_size": 1152, "in_channels": 3, "intermediate_size": 4304, "num_heads": 16,
+        "num_position_embeddings": 2304, "out_hidden_size": 4096, "patch_size": 16, "spatial_merge_size": 2, "temporal_patch_size": 2,
+    }  # fmt: skip
+    config = {"model_type": "qwen3_5", "quantization": stated, "quantization_config": stated, "text_config": text}
+    model = model_from_config({**config, "vision_config": vision, "tie_word_embeddings": False}, name="x")
+    assert model.weight_bytes + model.vision_bytes == pytest.approx(10_426_433_504, rel=1e-6)
+
+
+def test_an_ignored_module_of_compressed_tensors_is_that_module_alone() -> None:
+    """Qwen3.6-27B in int4 ignores ``linear_attn`` by name, and its index lists the scales of the projections in it."""
+    groups = _group(num_bits=4, type="int", strategy="group", group_size=128)
+    whole = _read(
+        {
+            "quant_method": "compressed-tensors",
+            "format": "pack-quantized",
+            "config_groups": groups,
+            "ignore": ["lm_head"],
+        }
+    )
+    ignored = ["lm_head", *(f"model.layers.{layer}.self_attn" for layer in range(80))]
+    named = _read(
+        {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": groups, "ignore": ignored}
+    )
+    assert named.weight_bytes == whole.weight_bytes
+    one = [*ignored, "model.layers.7.self_attn.o_proj"]
+    fewer = _read(
+        {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": groups, "ignore": one}
+    )
+    assert fewer.weight_bytes > whole.weight_bytes

@@ -105,7 +105,8 @@ def _is_cache(pattern: str, own: Mapping[str, Any]) -> bool:
 
 def _quark(stated: StatedQuantization, own: Mapping[str, Any]) -> Storage | None:
     weight = own.get("weight")
-    weight = weight[0] if isinstance(weight, list) and weight else weight
+    # Several stages (INT4-FP8: rounded to fp8, then to int4): the last is what is stored.
+    weight = weight[-1] if isinstance(weight, list) and weight else weight
     if not isinstance(weight, Mapping):
         return None
     dtype, scheme = str(weight.get("dtype", "")).lower(), str(weight.get("qscheme", "")).lower()

@@ -9,7 +9,7 @@ from typing import Any
 
 from optimizer.checkpoints.quantization.plan import QuantizationPlan
 from optimizer.checkpoints.quantization.stated import StatedQuantization
-from optimizer.checkpoints.quantization.storage import Storage, eight, grouped, mxfp4
+from optimizer.checkpoints.quantization.storage import Activation, Storage, eight, grouped, mxfp4
 
 
 def fp8(stated: StatedQuantization) -> QuantizationPlan:
@@ -75,19 +75,51 @@ def quanto(stated: StatedQuantization) -> QuantizationPlan:
 
 
 def torchao(stated: StatedQuantization) -> QuantizationPlan:
-    """torchao: the configuration's class says the format; 4-bit weights have a 16-bit scale and zero per group."""
+    """torchao: the configuration's class says the format, of every linear layer or by module (``FqnToConfig``, with ``_default``).
+
+    Raises:
+        ProblemError: a class is not known.
+    """
     kind = stated.values.get("quant_type")
-    options: Mapping[str, Any] = {}
-    if isinstance(kind, Mapping):
-        inner = kind.get("default", kind)
-        options = inner if isinstance(inner, Mapping) else {}
-        data = options.get("_data")
-        kind, options = options.get("_type", ""), data if isinstance(data, Mapping) else {}
     more = stated.values.get("quant_type_kwargs")
-    options = {**options, **(more if isinstance(more, Mapping) else {})}
-    name = re.sub(r"[^a-z0-9]", "", str(kind).lower()).removesuffix("config")
+    if not isinstance(kind, Mapping):
+        own = {"_type": kind, "_data": more if isinstance(more, Mapping) else {}}
+        return QuantizationPlan.of(stated.method, _torchao(stated, own), ignored=stated.ignored())
+    inner = kind.get("default", kind)
+    inner = inner if isinstance(inner, Mapping) else {}
+    data = inner.get("_data")
+    by_module = (
+        next(
+            (data[key] for key in ("fqn_to_config", "module_fqn_to_config") if isinstance(data.get(key), Mapping)), None
+        )
+        if isinstance(data, Mapping)
+        else None
+    )
+    if by_module is None:
+        return QuantizationPlan.of(stated.method, _torchao(stated, inner), ignored=stated.ignored())
+    stores = {name: _torchao(stated, own) if isinstance(own, Mapping) else None for name, own in by_module.items()}
+    default = stores.pop("_default", None)
+    top = {place: stores.get(place, stores.get(f"model.{place}")) for place in ("lm_head", "embed_tokens")}
+    layered = {name: storage for name, storage in stores.items() if "layers" in name or name.startswith("re:")}
+    return QuantizationPlan.of(
+        stated.method,
+        default,
+        overrides=tuple((stated.entries([name]), storage) for name, storage in layered.items()),
+        ignored=stated.ignored(),
+        head=top["lm_head"],
+        embedding=top["embed_tokens"],
+    )
+
+
+def _torchao(stated: StatedQuantization, own: Mapping[str, Any]) -> Storage:
+    """How one configuration stores weights; 4-bit ones have a 16-bit scale and zero per group."""
+    data = own.get("_data")
+    options = data if isinstance(data, Mapping) else {}
+    name = re.sub(r"[^a-z0-9]", "", str(own.get("_type", "")).lower()).removesuffix("config")
     size = options.get("group_size")
     group = size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else 0
+    if "intxweight" in name:
+        return _intx(stated, options, "int8" if "int8dynamic" in name else None)
     formats: dict[str, Storage] = {
         "int4weightonly": grouped(4, group or 128, 32),
         "int8weightonly": eight("int8", output_bytes=2),
@@ -99,5 +131,21 @@ def torchao(stated: StatedQuantization) -> QuantizationPlan:
         "float8dynamicactivationint4weight": grouped(4, group or 128, 16, activation="fp8"),
     }
     if name not in formats:
-        raise stated.error("quant_type", f"{kind!r} is not known; known: {', '.join(sorted(formats))}")
-    return QuantizationPlan.of(stated.method, formats[name], ignored=stated.ignored())
+        known = ", ".join((*sorted(formats), "intxweightonly, int8dynamicactivationintxweight, fqn_to_config"))
+        raise stated.error("quant_type", f"{own.get('_type')!r} is not known; known: {known}")
+    return formats[name]
+
+
+def _intx(stated: StatedQuantization, options: Mapping[str, Any], activation: Activation) -> Storage:
+    """Integers of any width, by group or by output."""
+    dtype = options.get("weight_dtype")
+    dtype = str(dtype.get("_data") if isinstance(dtype, Mapping) else dtype).removeprefix("torch.")
+    if dtype not in {"int8", "int4"}:
+        raise stated.error("quant_type.weight_dtype", f"{dtype!r} is not known; int8 and int4 are")
+    granularity = next((options[key] for key in ("weight_granularity", "granularity") if key in options), None)
+    inner = granularity.get("_data") if isinstance(granularity, Mapping) else None
+    size = inner.get("group_size") if isinstance(inner, Mapping) else None
+    if dtype == "int8" and not size:
+        return eight("int8", output_bytes=2, activation=activation)
+    width = 8 if dtype == "int8" else 4
+    return grouped(width, size if isinstance(size, int) and size > 0 else 32, 16, activation=activation)

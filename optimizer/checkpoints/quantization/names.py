@@ -48,9 +48,15 @@ def spellings(module: str) -> tuple[str, ...]:
 
 
 class Entries:
-    """The entries of one list."""
+    """The entries of one list.
 
-    def __init__(self, entries: Iterable[object]) -> None:
+    Args:
+        exact: an entry that names a module in full means that module alone, not what lies in it, as compressed-tensors has it
+            (``is_match`` of its utils/match.py); the experts of a layer are one module there.
+    """
+
+    def __init__(self, entries: Iterable[object], *, exact: bool = False) -> None:
+        self._exact = exact
         self._patterns: list[re.Pattern[str]] = []
         self._stars: list[str] = []
         self._plain: set[str] = set()
@@ -81,7 +87,8 @@ class Entries:
     def _named(self, path: str) -> bool:
         """The path or one that it lies in is named."""
         parts = path.split(".")
-        return any(".".join(parts[: end + 1]) in self._plain for end in range(len(parts)))
+        ends = [end for end in range(len(parts)) if not self._exact or end == len(parts) - 1 or parts[end] == "experts"]
+        return any(".".join(parts[: end + 1]) in self._plain for end in ends)
 
     def _matches(self, name: str) -> bool:
         if any(pattern.match(name) for pattern in self._patterns):

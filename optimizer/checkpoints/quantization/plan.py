@@ -43,8 +43,9 @@ class QuantizationPlan:
         embedding: Storage | None = None,
         kv_cache_format: KvCacheFormat | None = None,
         notes: tuple[str, ...] = (),
+        exact: bool = False,
     ) -> QuantizationPlan:
-        """A plan with its ignore list ready to be asked."""
+        """A plan with its ignore list ready to be asked; ``exact``: as ``Entries`` has it."""
         return QuantizationPlan(
             method,
             default,
@@ -56,7 +57,7 @@ class QuantizationPlan:
             embedding,
             kv_cache_format,
             notes,
-            Entries(ignored),
+            Entries(ignored, exact=exact),
         )
 
     def storage(self, layer: int, linear: Linear, *, expert: bool = False) -> Storage | None:

@@ -74,7 +74,7 @@ def plan_of(values: Mapping[str, Any], field: str, *, experts_only: bool, has_ex
         return None
     if not isinstance(stated, Mapping):
         raise ProblemError(f"{field}.{key}", f"{stated!r} is not a mapping")
-    method = _method(stated, key)
+    method = _method(stated, key, values)
     reader = READERS.get(method)
     if reader is None:
         known = sorted(READERS)
@@ -92,7 +92,7 @@ def _stated(values: Mapping[str, Any]) -> tuple[Any, str]:
     return None, "quantization_config"
 
 
-def _method(stated: Mapping[str, Any], key: str) -> str:
+def _method(stated: Mapping[str, Any], key: str, values: Mapping[str, Any]) -> str:
     """The method, lower case; files of Model Optimizer and MLX may leave it out."""
     method = str(stated.get("quant_method") or "").lower()
     producer = stated.get("producer")
@@ -100,7 +100,8 @@ def _method(stated: Mapping[str, Any], key: str) -> str:
         method = str(producer.get("name") or "").lower()
     if not method and (stated.get("quant_algo") or isinstance(stated.get("quantization"), Mapping)):
         method = "modelopt"
-    if not method and key == "quantization" and "bits" in stated:
+    # MLX writes the same mapping under both names, and a mode since 0.29.
+    if not method and "bits" in stated and (key == "quantization" or "quantization" in values or "mode" in stated):
         method = "mlx"
     if not method and (stated.get("load_in_4bit") or stated.get("load_in_8bit")):
         method = "bitsandbytes"

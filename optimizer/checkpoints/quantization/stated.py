@@ -85,15 +85,15 @@ class StatedQuantization:
         keys = ("ignore", "ignored_layers", "modules_to_not_convert", "exclude_modules", "exclude")
         return any(key in self.values for key in keys)
 
-    def entries(self, names: Iterable[object]) -> Entries:
-        """Entries of a list.
+    def entries(self, names: Iterable[object], *, exact: bool = False) -> Entries:
+        """Entries of a list; ``exact``: as ``Entries`` has it.
 
         Raises:
             ProblemError: one is no regular expression although it begins like one.
         """
         names = list(names)
         try:
-            return Entries(names)
+            return Entries(names, exact=exact)
         except re.error as error:
             raise self.error("ignore", f"holds what is no regular expression ({error})") from None
 

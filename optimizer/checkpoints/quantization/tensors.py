@@ -51,7 +51,7 @@ def compressed_tensors(stated: StatedQuantization) -> QuantizationPlan:
             " read as converted",
         )
     # Named groups stand behind the exceptions, as in vLLM: an ignored module is never a target.
-    behind = tuple((entries, None) for entries in ((stated.entries(ignored),) if ignored else ()))
+    behind = tuple((entries, None) for entries in ((stated.entries(ignored, exact=True),) if ignored else ()))
     return QuantizationPlan.of(
         stated.method,
         default,
@@ -61,6 +61,7 @@ def compressed_tensors(stated: StatedQuantization) -> QuantizationPlan:
         head=None,
         kv_cache_format=kv_format(stated.values.get("kv_cache_scheme")),
         notes=notes,
+        exact=True,
     )
 
 

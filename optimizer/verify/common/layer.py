@@ -194,7 +194,7 @@ def layer_of(problem: Problem, group: Group, kind: LayerKind, rates: Rates) -> L
         linear_parameters=linear,
         dense_bytes=sum(beside_experts(model, kind, group, rates.linear_bytes), Fraction(0)),
         expert_bytes=one * kind.experts * expert_padding(problem, group),
-        beside_bytes=beside_checkpoint(model, kind, group),
+        beside_bytes=beside_checkpoint(problem, kind, group),
         token_bytes=token_bytes,
         kept=most,
         admitted=admitted,

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from optimizer.facts.model import LayerKind, ModelFacts
+from optimizer.engines.memory import overhead_on
+from optimizer.facts.model import LayerKind
+from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import ceil, ceil_ratio
 from optimizer.verify.common.groups import Group
 from optimizer.verify.common.weights import kv_share, served_as_published
@@ -17,8 +19,9 @@ OWN_MEMORY = 10 * MEBIBYTE
 """The smallest tensor for which PyTorch's allocator asks the driver for memory of its own, in whole pieces of 2 MiB."""
 
 
-def beside_checkpoint(model: ModelFacts, kind: LayerKind, group: Group) -> int:
+def beside_checkpoint(problem: Problem, kind: LayerKind, group: Group) -> int:
     """16-bit copies of what decoding absorbs, and what the allocator leaves behind each tensor."""
+    model = problem.model
     held = ceil_ratio(kind.copied_parameters * 2, group.tensor)
     if not served_as_published(model, group):
         return held
@@ -28,6 +31,6 @@ def beside_checkpoint(model: ModelFacts, kind: LayerKind, group: Group) -> int:
         if tensor < OWN_MEMORY:
             continue
         behind = 2 * MEBIBYTE * ceil_ratio(tensor, 2 * MEBIBYTE) - tensor
-        # More than a MiB is cut off and serves other tensors.
-        held += behind if behind <= MEBIBYTE else 0
+        # More than a MiB is cut off and serves other tensors, but stays the process's.
+        held += behind if behind <= MEBIBYTE or overhead_on(problem).measures_device else 0
     return held
