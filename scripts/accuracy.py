@@ -34,7 +34,7 @@ import numpy as np
 from calibration import choosing, pool_ratios, scores, strata, table_scores
 from calibration.constants_file import fitted_to
 from calibration.kinds import Predicted, predict
-from calibration.residual_strata import coverage, interval
+from calibration.ranges import NOTHING_LIKE, Ranges, held, held_text, ranges
 from calibration.strata import measured_of
 from optimizer.catalog.constants import closed_loop_constants, constants
 from optimizer.costs.corpus import Corpus, Times
@@ -46,7 +46,7 @@ from optimizer.writing.files import write_file
 
 METRICS = ("tpot", "ttft", "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99")
 PREDICTED = (*(f"predicted_{metric}_ms" for metric in METRICS), "predicted_output_tok_s")
-INTERVAL = ("tpot_ms_p5", "tpot_ms_p95", "ttft_ms_p5", "ttft_ms_p95")
+INTERVAL = ("tpot_ms_p5", "tpot_ms_p95", "ttft_ms_p5", "ttft_ms_p95", "output_tok_s_p5", "output_tok_s_p95")
 NOT_SCORED = "predicted, not scored: ttft_ms or tpot_ms is not a positive number"
 OUT_OF_ORDER = "predicted, not scored: a P99 is below its P50"
 
@@ -60,6 +60,7 @@ class Evaluation:
     rows: tuple[int, ...]
     """Which row of the table each run is."""
     found: tuple[Predicted, ...]
+    ranges: tuple[Ranges, ...]
     notes: dict[int, str]
 
     def closed_loop(self) -> tuple[Corpus, Times]:
@@ -125,7 +126,11 @@ def evaluate(path: Path, models: Models, leave_one_out: bool) -> Evaluation:
     kept = [run for run, fits in zip(runs, fit, strict=True) if fits]
     rows = [index for index, fits in zip(rows, fit, strict=True) if fits]
     found = _leave_one_out(path, kept) if leave_one_out else predict(kept, constants(), closed_loop_constants())
-    return Evaluation(table, tuple(kept), tuple(rows), tuple(found), notes)
+    ends = ranges(kept, found, closed_loop_constants())
+    for index, one in zip(rows, ends, strict=True):
+        if not one.like:
+            notes[index] = "; ".join(filter(None, (notes.get(index), NOTHING_LIKE)))
+    return Evaluation(table, tuple(kept), tuple(rows), tuple(found), tuple(ends), notes)
 
 
 def _leave_one_out(path: Path, runs: list[MeasuredRun]) -> list[Predicted]:
@@ -150,9 +155,8 @@ def write_predictions(path: Path, found: Evaluation) -> None:
     added = (*PREDICTED, *INTERVAL, "note")
     columns = [name for name in found.table.columns if name not in added]
     filled: dict[int, dict[str, str]] = {}
-    for index, run, one in zip(found.rows, found.runs, found.found, strict=True):
-        ranges = [end for metric in ("tpot", "ttft") for end in interval(run, metric, getattr(one, metric))]
-        values = (*(getattr(one, metric) for metric in METRICS), one.output_tok_s, *ranges)
+    for index, one, ends in zip(found.rows, found.found, found.ranges, strict=True):
+        values = (*(getattr(one, m) for m in METRICS), one.output_tok_s, *ends.tpot, *ends.ttft, *ends.output_tok_s)
         filled[index] = {
             name: f"{value:.4f}" if math.isfinite(value) else ""
             for name, value in zip((*PREDICTED, *INTERVAL), values, strict=True)
@@ -189,14 +193,22 @@ def report(found: Evaluation, origin: str) -> dict[str, Any]:
         "errors_percent": [],
         "by_kind": [asdict(score) for score in strata.stratum_scores(*scored)],
         "inside_interval_percent": {},
+        "inside_interval_percent_by_stratum": [asdict(one) for one in held(found.runs, found.ranges)],
         "choosing": [],
         "ranking_pools": [asdict(score) for score in pool_ratios.ratio_scores(*scored)],
     }
     if corpus.runs:
         result["errors_percent"] = scores.as_data(scores.scores(corpus, times))
-        result["inside_interval_percent"] = coverage(corpus.runs, times)
+        result["inside_interval_percent"] = _inside(found)
         result["choosing"] = [{"case": name, **asdict(c)} for name, c in choosing.table(corpus, times) if c.cases]
     return result
+
+
+def _inside(found: Evaluation) -> dict[str, float]:
+    """Percent of the closed loops inside their intervals, by metric."""
+    loops = [i for i, run in enumerate(found.runs) if run.row.kind == CLOSED_LOOP]
+    whole = held([found.runs[i] for i in loops], [found.ranges[i] for i in loops])[0]
+    return {name: value for name, value in (("tpot", whole.tpot), ("ttft", whole.ttft)) if value is not None}
 
 
 def as_text(found: Evaluation, data: dict[str, Any]) -> str:
@@ -215,6 +227,8 @@ def as_text(found: Evaluation, data: dict[str, Any]) -> str:
     others = [score for score in strata.stratum_scores(*found.scored()) if score.kind != CLOSED_LOOP]
     if others:
         lines += ["", strata.text(others)]
+    if found.runs:
+        lines += ["", held_text(held(found.runs, found.ranges))]
     ranked = pool_ratios.ratio_scores(*found.scored())
     if ranked:
         lines += ["", pool_ratios.text(ranked)]

@@ -1,12 +1,13 @@
 """Where the model was measured and how well: residual summaries of measured runs by stratum, from ``data/accuracy.yaml``.
 
 A stratum is what runs have in common that decides how well they are predicted. Some of it has to agree for a run to say
-anything of an answer (``HARD``: dense or routed, where the GPUs of a replica stand, stages, coupled ranks, attention); the
+anything of an answer (``HARD``: dense or routed, where the GPUs of a replica stand, stages, coupled ranks, attention, whose GPUs); the
 rest (``SOFT``: generation, bits of the weights, engine) is given up one by one, last first, until enough runs are left.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -35,6 +36,8 @@ class Features:
     """Coupled data-parallel ranks: 1, 2 to 8, or more."""
     attention: str
     """GQA, MLA, or hybrid (recurrent or compressed layers)."""
+    maker: str = ""
+    """Of the GPU, where it is not NVIDIA: whose kernels and links no run tells anything of."""
     generation: str = ""
     bits: str = ""
     engine: str = ""
@@ -44,7 +47,7 @@ class Features:
         return Features(**{f.name: getattr(self, f.name) for f in fields(self) if f.name not in SOFT[soft:]})
 
 
-HARD = ("model", "place", "stages", "ranks", "attention")
+HARD = ("model", "place", "stages", "ranks", "attention", "maker")
 SOFT = ("generation", "bits", "engine")
 
 
@@ -64,6 +67,8 @@ class Stratum:
     ttft_percent: tuple[float, float, float] | None
     coverage: tuple[float | None, float | None]
     """Percent of the runs of a model inside the 90 % interval that the stratum's other models give: TPOT, TTFT."""
+    full_load: LogErrors | None = None
+    """Of time per token at full load, where runs of output tokens per second stand beside those of latencies."""
 
 
 @cache
@@ -93,12 +98,13 @@ def _stratum(entry: dict[str, Any]) -> Stratum:
         tpot_percent=percent("tpot_percent"),
         ttft_percent=percent("ttft_percent"),
         coverage=(entry.get("tpot_coverage"), entry.get("ttft_coverage")),
+        full_load=errors("full_load"),
     )
 
 
 def words_of(features: Features) -> str:
     """A stratum for people, e.g. ``MoE, GQA, NVLink, hopper, 8 bit, vllm``."""
-    said = [features.model, features.attention, features.place]
+    said = [features.model, features.attention, features.place, features.maker]
     if features.stages == "several":
         said.append("several stages")
     if features.ranks != "1":
@@ -109,9 +115,19 @@ def words_of(features: Features) -> str:
 
 def like(features: Features) -> Stratum | None:
     """The most detailed stratum that an answer belongs to and that has enough runs; None: nothing like it was measured."""
+    return next((stratum for stratum in _like(features) if stratum.runs >= FEWEST_RUNS), None)
+
+
+def full_load(features: Features) -> LogErrors | None:
+    """Residuals of time per token at full load, of the most detailed stratum that has any; None: nothing like it was measured."""
+    found = (one.tpot if one.throughput_only else one.full_load for one in _like(features))
+    return next((errors for errors in found if errors), None)
+
+
+def _like(features: Features) -> Iterator[Stratum]:
+    """The strata that an answer belongs to, the most detailed first."""
     known = {stratum.features: stratum for stratum in strata()}
     for soft in range(len(SOFT), -1, -1):
         found = known.get(features.kept(soft))
-        if found is not None and found.runs >= FEWEST_RUNS:
-            return found
-    return None
+        if found is not None:
+            yield found

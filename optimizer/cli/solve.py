@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, Fixed
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_day import ClusterDayAnswer
     from optimizer.results.cluster_models import ClusterModelsAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.day import DayAnswer
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         | SeveralAnswer
         | ClusterModelsAnswer
         | DayAnswer
+        | ClusterDayAnswer
     )
 
 TimeLimit = Annotated[
@@ -101,7 +103,7 @@ def solve(
         answered()
         if (simulate or trace) and question.kind not in ("models", "day"):
             answer = _simulated(problem, answer, played)
-    repairable = question.kind not in ("chain", "day")
+    repairable = question.kind != "chain"
     said = apply(question.stated, answer, apply_repair, out, force) if repairable else None
     if svg is not None:
         _draw(answer, svg)
@@ -208,13 +210,14 @@ def _show(problem: Any, answer: AnyAnswer, as_json: bool, full: bool) -> None:
 def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     """The launch line of what keeps every rule and was verified."""
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_day import ClusterDayAnswer
     from optimizer.results.cluster_models import ClusterModelsAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.day import DayAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
-    unlike = ChainAnswer | SeveralAnswer | ClusterModelsAnswer | DayAnswer
+    unlike = ChainAnswer | SeveralAnswer | ClusterModelsAnswer | DayAnswer | ClusterDayAnswer
     if isinstance(answer, unlike) or answer.status not in ("optimal", "feasible"):
         return ()
     if not answer.verification.passed:

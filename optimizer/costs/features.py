@@ -28,6 +28,7 @@ def features_of(
         stages="several" if shape.pp > 1 else "one",
         ranks="1" if ranks == 1 else "2 to 8" if ranks <= 8 else "more than 8",
         attention=_attention(model),
+        maker=_maker(hardware),
         generation=hardware.gpu.kernel_generation,
         bits="16" if bytes_per_parameter >= NARROW_BYTES[0] else "8" if bytes_per_parameter >= NARROW_BYTES[1] else "4",
         engine=engine,
@@ -52,3 +53,9 @@ def _attention(model: ModelFacts) -> str:
         return "MLA"
     recurrent = any(kind.state_values_per_sequence or kind.state_values_replicated for kind in model.kinds)
     return "hybrid" if recurrent else "GQA"
+
+
+def _maker(hardware: HardwareFacts) -> str:
+    """Whose GPUs they are, where not NVIDIA's: ROCm's targets are AMD's."""
+    target = hardware.gpu.capability
+    return "AMD" if target.startswith("gfx") else "Intel" if target.startswith("gaudi") else ""

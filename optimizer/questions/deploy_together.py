@@ -66,6 +66,12 @@ def files_of_day(day: ProfileProblem, answer: DayAnswer, target: str = "kubernet
     Raises:
         ProblemError: the answer has no plan, or the target cannot express it.
     """
+    if not isinstance(day, ProfileProblem):
+        raise ProblemError(
+            "workload.profile",
+            "launch files of a day are written for equal nodes so far; start and stop what optimizer solve says, with the files of the "
+            "largest rate (workload.requests_per_s)",
+        )
     if not answer.hours:
         raise ProblemError("deploy", "the answer has no plan for the day; its explanation says why")
     refuse(answer, target)

@@ -11,6 +11,7 @@ from optimizer.explain.pools.conflict import conflict_of, nearest_pair
 from optimizer.explain.pools.repair import repairs_of
 from optimizer.explain.pools.why import limits_of, sentences
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.one_group import one_group
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import model_read, unverified, with_verification
 from optimizer.results.pools import FixedPools, PoolsAnswer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from optimizer.search.uniform.solve import Progress
 
 MOST_GPUS = 512
-"""More GPUs are not searched for pools."""
+"""More GPUs are searched as one group of an inventory, where that means the same."""
 
 
 def refuse(problem: Problem, *, gpus: bool = True) -> None:
@@ -44,7 +45,10 @@ def refuse(problem: Problem, *, gpus: bool = True) -> None:
 
     transfer_of(problem.engine)
     if gpus and problem.hardware.gpus > MOST_GPUS:
-        raise no("hardware.nodes", f"more than {MOST_GPUS:,} GPUs are not searched")
+        if problem.objective.preset == "capacity":
+            raise no("hardware.nodes", f"capacity of more than {MOST_GPUS:,} GPUs is not searched")
+        if one_group(problem) is None:
+            raise no("hardware.nodes", f"NVLink domains over nodes with more than {MOST_GPUS:,} GPUs are not searched")
     if not problem.hardware.gpu.peer_links:
         raise no("hardware.gpu", f"{problem.hardware.gpu.name} reaches no other GPU, so that no cache can be sent")
     if work.prefix is not None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from optimizer.facts.chain import ChainProblem
+    from optimizer.facts.cluster_day import ClusterDayProblem
     from optimizer.facts.cluster_models import ClusterModelsProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from optimizer.reading.stated import Stated
     from optimizer.results.answer import Answer
     from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_day import ClusterDayAnswer
     from optimizer.results.cluster_models import ClusterModelsAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.day import DayAnswer
@@ -40,6 +42,8 @@ def solve(problem: SeveralProblem, **options: Unpack[SolveOptions]) -> SeveralAn
 def solve(problem: ClusterModelsProblem, **options: Unpack[SolveOptions]) -> ClusterModelsAnswer: ...
 @overload
 def solve(problem: ProfileProblem, **options: Unpack[SolveOptions]) -> DayAnswer: ...
+@overload
+def solve(problem: ClusterDayProblem, **options: Unpack[SolveOptions]) -> ClusterDayAnswer: ...
 def solve(
     problem: AnyProblem,
     *,
@@ -58,6 +62,7 @@ def solve(
     | SeveralAnswer
     | ClusterModelsAnswer
     | DayAnswer
+    | ClusterDayAnswer
 ):
     """The best strategy or pools (``hardware:``), plan for a day (``workload.profile``), split between several models (``models:``),
     set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
@@ -83,9 +88,15 @@ def solve(
     if kind == "uniform":
         return _of_equal_nodes(cast("Problem", problem), time_limit_s, progress, stated, all_conflicts, repairs)
     if kind == "day":
+        from optimizer.facts.cluster_day import ClusterDayProblem
+
+        if isinstance(problem, ClusterDayProblem):
+            from optimizer.questions.cluster_day import solve_cluster_day
+
+            return solve_cluster_day(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs)
         from optimizer.questions.profile import solve_day
 
-        return solve_day(cast("ProfileProblem", problem), time_limit_s=time_limit_s, progress=progress)
+        return solve_day(cast("ProfileProblem", problem), time_limit_s=time_limit_s, progress=progress, repairs=repairs)
     if kind == "models":
         from optimizer.facts.cluster_models import ClusterModelsProblem
 

@@ -41,19 +41,18 @@ def profile_from_dict(
     Raises:
         ProblemError: with the dotted field, the value and what would be right.
     """
-    for field in ("cluster", "models"):
-        if field in values:
-            raise ProblemError(
-                "workload.profile", f"is for one model on equal nodes (hardware:) so far, not for {field}"
-            )
+    if "cluster" in values:
+        raise ProblemError("cluster", "stands beside hardware; state one of them")
+    if "models" in values:
+        raise ProblemError("workload.profile", "is for one model so far, not for models")
     if values.get("serving", "joint") != "joint":
         raise ProblemError("workload.profile", f"is for serving: joint so far, not for {values['serving']}")
-    schedule = _schedule(values.get("schedule", {}))
+    schedule = schedule_of(values.get("schedule", {}))
     workload = dict(values["workload"])
     for field in ("requests_per_s", "concurrency", "users"):
         if field in workload:
             raise ProblemError(f"workload.{field}", "stands beside profile, which states the rates; leave it out")
-    rates, note = _rates(workload.pop("profile"), folder or Path())
+    rates, note = rates_of(workload.pop("profile"), folder or Path())
     rates = tuple(rate * (1 + schedule.burst_margin) for rate in rates)
     plain = {name: value for name, value in values.items() if name != "schedule"}
     plain["workload"] = {**workload, "requests_per_s": max(rates)}
@@ -84,7 +83,8 @@ def profile_from_dict(
     )
 
 
-def _schedule(stated: Any) -> ScheduleInput:
+def schedule_of(stated: Any) -> ScheduleInput:
+    """What starts and stops take and may cost, as stated."""
     try:
         return ScheduleInput.model_validate(stated)
     except ValidationError as error:
@@ -92,8 +92,8 @@ def _schedule(stated: Any) -> ScheduleInput:
         raise ProblemError(f"schedule.{found.field}" if found.field else "schedule", found.message) from None
 
 
-def _rates(stated: Any, folder: Path) -> tuple[tuple[float, ...], str | None]:
-    """24 rates, and where they are from."""
+def rates_of(stated: Any, folder: Path) -> tuple[tuple[float, ...], str | None]:
+    """24 rates as stated or counted in a trace, and where they are from."""
     if isinstance(stated, Mapping):
         try:
             return _of_trace(TraceProfileInput.model_validate(stated), folder)

@@ -19,6 +19,7 @@ from optimizer.reading.stated import Stated
 
 if TYPE_CHECKING:
     from optimizer.facts.chain import ChainProblem
+    from optimizer.facts.cluster_day import ClusterDayProblem
     from optimizer.facts.cluster_models import ClusterModelsProblem
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
@@ -26,7 +27,13 @@ if TYPE_CHECKING:
     from optimizer.facts.several import SeveralProblem
 
     AnyProblem: TypeAlias = (
-        Problem | InventoryProblem | ChainProblem | SeveralProblem | ClusterModelsProblem | ProfileProblem
+        Problem
+        | InventoryProblem
+        | ChainProblem
+        | SeveralProblem
+        | ClusterModelsProblem
+        | ProfileProblem
+        | ClusterDayProblem
     )
 
 Kind = Literal["uniform", "inventory", "chain", "models", "day"]
@@ -83,6 +90,10 @@ def kind_of(problem: AnyProblem) -> Kind:
 
     if isinstance(problem, ProfileProblem):
         return "day"
+    from optimizer.facts.cluster_day import ClusterDayProblem
+
+    if isinstance(problem, ClusterDayProblem):
+        return "day"
     raise TypeError(f"a problem from load_problem is needed, not {type(problem).__name__}")
 
 
@@ -108,6 +119,11 @@ def question_from_dict(values: Mapping[str, Any], *, default_name: str = "proble
 
         several = several_from_dict(values, default_name=default_name, folder=folder)
         return Question(kind, several, Stated(nodes_stated(values), folder, default_name))
+    if kind == "day" and "cluster" in values and "hardware" not in values:
+        from optimizer.reading.cluster_day import cluster_day_from_dict
+
+        of_inventory = cluster_day_from_dict(values, default_name=default_name, folder=folder)
+        return Question(kind, of_inventory, Stated(nodes_stated(values), folder, default_name))
     if kind == "day":
         from optimizer.reading.profile import profile_from_dict
 

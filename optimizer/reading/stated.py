@@ -134,7 +134,12 @@ def _hardware(hardware: HardwareFacts) -> dict[str, Any]:
     domain, working, built_in = hardware.nvlink_domain_gpus, hardware.gpus_per_node, hardware.built_in_per_node
     values |= {"gpus_per_node": built_in}
     values["nvlink_domain_gpus"] = domain // working * built_in if domain > working else domain
-    for field in ("idle_gpus_per_node", *(() if hardware.host_watts else ("host_watts",))):
+    # What spot nodes fail more often is among the failures.
+    for field in (
+        "idle_gpus_per_node",
+        *(("pricing",) if hardware.pricing != "reserved" else ()),
+        *(() if hardware.host_watts else ("host_watts",)),
+    ):
         values.pop(field)
     for field in ("nvlink_domain_gpus", "nvlink_gb_per_s", "pcie_gb_per_s", "gpus_per_node"):
         shorter = {k: v for k, v in values.items() if k != field}
@@ -155,12 +160,18 @@ def _resolved(values: dict[str, Any]) -> HardwareFacts:
 
 
 def _refuse_malformed(values: Mapping[str, Any], folder: Path) -> None:
+    from optimizer.reading.cluster_day import cluster_day_from_dict
+    from optimizer.reading.cluster_models import cluster_models_from_dict
     from optimizer.reading.inventory_file import inventory_from_dict, is_inventory
     from optimizer.reading.profile import is_profile, profile_from_dict
     from optimizer.reading.several import several_from_dict
 
-    if is_profile(values):
+    if is_profile(values) and is_inventory(values):
+        cluster_day_from_dict(values, folder=folder)
+    elif is_profile(values):
         profile_from_dict(values, folder=folder)
+    elif "models" in values and is_inventory(values):
+        cluster_models_from_dict(values, folder=folder)
     elif "models" in values:
         several_from_dict(values, folder=folder)
     elif is_inventory(values):

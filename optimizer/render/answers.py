@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from optimizer.results.answer import Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
+from optimizer.results.cluster_day import ClusterDayAnswer
 from optimizer.results.cluster_models import ClusterModelsAnswer
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.day import DayAnswer
@@ -22,7 +23,8 @@ def print_any(
     | ClusterPoolsAnswer
     | SeveralAnswer
     | ClusterModelsAnswer
-    | DayAnswer,
+    | DayAnswer
+    | ClusterDayAnswer,
     *,
     full: bool,
     launch: Sequence[str] = (),
@@ -44,6 +46,10 @@ def print_any(
         from optimizer.render.day import print_day
 
         print_day(answer, full=full, launch=launch)
+    elif isinstance(answer, ClusterDayAnswer):
+        from optimizer.render.cluster_day import print_cluster_day
+
+        print_cluster_day(answer, full=full, launch=launch)
     elif isinstance(answer, SeveralAnswer):
         from optimizer.render.several import print_several
 

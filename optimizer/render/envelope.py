@@ -10,6 +10,7 @@ from typing import Any
 
 from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer
 from optimizer.results.chain import ChainAnswer
+from optimizer.results.cluster_day import ClusterDayAnswer
 from optimizer.results.cluster_models import ClusterModelsAnswer
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.day import DayAnswer
@@ -45,6 +46,7 @@ AnyAnswer = (
     | SeveralAnswer
     | ClusterModelsAnswer
     | DayAnswer
+    | ClusterDayAnswer
 )
 
 
@@ -70,6 +72,10 @@ def envelope(answer: AnyAnswer) -> dict[str, Any]:
         from optimizer.render.day import day_data
 
         data = day_data(answer)
+    elif isinstance(answer, ClusterDayAnswer):
+        from optimizer.render.cluster_day import cluster_day_data
+
+        data = cluster_day_data(answer)
     elif isinstance(answer, SeveralAnswer):
         from optimizer.render.several import several_data
 
@@ -100,6 +106,7 @@ def answer_schema() -> dict[str, Any]:
         ("ModelsAnswer", SeveralAnswer, _several),
         ("ClusterModelsAnswer", ClusterModelsAnswer, _cluster_models),
         ("DayAnswer", DayAnswer, _day),
+        ("ClusterDayAnswer", ClusterDayAnswer, _cluster_day),
     ):
         found = TypeAdapter(of).json_schema(mode="serialization")
         inner = found.pop("$defs", {})
@@ -129,9 +136,11 @@ def answer_schema() -> dict[str, Any]:
 
 def _core(properties: dict[str, Any], name: str) -> None:
     """What every kind has in the same words."""
-    kind = {"ClusterPoolsAnswer": "cluster_pools", "ClusterModelsAnswer": "cluster_models"}.get(
-        name, name.removesuffix("Answer").lower()
-    )
+    kind = {
+        "ClusterPoolsAnswer": "cluster_pools",
+        "ClusterModelsAnswer": "cluster_models",
+        "ClusterDayAnswer": "cluster_day",
+    }.get(name, name.removesuffix("Answer").lower())
     properties["schema_version"] = {"const": SCHEMA_VERSION}
     properties["kind"] = {"const": kind}
     properties["optimum"] = {"anyOf": [{"$ref": f"#/$defs/{name}"}, {"type": "null"}]}
@@ -218,6 +227,13 @@ def _cluster_pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
 
 def _day(properties: dict[str, Any], inner: dict[str, Any]) -> None:
     with_gpus(inner)
+    inner["DayRepair"]["properties"]["changes"] = CHANGES
+    properties |= {name: {"type": "null"} for name in ("strategy", "objective", "metrics")}
+    properties["label"] = {"type": "string"}
+
+
+def _cluster_day(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    inner["DayRepair"]["properties"]["changes"] = CHANGES
     properties |= {name: {"type": "null"} for name in ("strategy", "objective", "metrics")}
     properties["label"] = {"type": "string"}
 

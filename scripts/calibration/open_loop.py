@@ -185,6 +185,10 @@ def _shares(count: int, random: np.random.Generator) -> Floats:
     return np.append(random.permutation(np.linspace(0.0, 1.0, count)[:-1]), 1.0)
 
 
+LARGEST_SHARE = 1 - 1e-16
+"""The nearest to 1 whose complement has a logarithm in floats."""
+
+
 def between(low: float, high: float, mean: float, share: Floats) -> Floats:
     """Quantiles of the law between two ends that only its mean is known of: exponential, cut off at the ends (the one of most entropy)."""
     width = high - low
@@ -199,7 +203,8 @@ def between(low: float, high: float, mean: float, share: Floats) -> Floats:
         below, above = (k, above) if middle(k) > wanted else (below, k)
     if abs(k) < 1e-6:
         return low + width * share
-    result: Floats = low - width * np.log1p(share * math.expm1(-k)) / k
+    result: Floats = low - width * np.log1p(np.maximum(share * math.expm1(-k), -LARGEST_SHARE)) / k
+    result[share >= 1] = high
     return result
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
 
 from optimizer.costs.failures import down_states
+from optimizer.facts.errors import ProblemError
+from optimizer.questions.pools import refuse
+from optimizer.results.pools import FixedPool, FixedPools
 from optimizer.search.common.clock import Clock
-from optimizer.search.pools import cluster_solve
+from optimizer.search.pools import cluster_solve, solve
 from optimizer.search.pools.cluster_solve import best_of, columns_on, keeps, measured, own_masks, rules_on
+from optimizer.search.pools.solve import active_rules, best, columns_of, feasible
+from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.pools.pair import Shapes
+from optimizer.verify.pools.survey import offered
 from tests.pools.clusters import cluster_with
 from tests.pools.problems import problem_with
 
@@ -66,3 +75,44 @@ def test_states_of_pools_on_their_own_nodes_are_those_of_so_many_nodes() -> None
         one = down_states(alone, sizes[at : at + 1], counts[at : at + 1])
         for name in type(one).__dataclass_fields__:
             assert (getattr(one, name)[0] == getattr(found, name)[at]).all(), name
+
+
+ON_EQUAL_NODES: list[dict[str, Any]] = [
+    {"hardware": {"nodes": 3, "gpus_per_node": 2, "internode_gbit_per_s": 100}, "workload": {"requests_per_s": 9}},
+    {"hardware": {"nodes": 2, "gpus_per_node": 4}, "objective": "cheapest"},
+    {"hardware": {"nodes": 2, "gpus_per_node": 4}, "objective": "throughput"},
+    {"hardware": {"gpus_per_node": 2}, "workload": {"requests_per_s": 150}},
+]
+
+
+@pytest.mark.parametrize("case", range(len(ON_EQUAL_NODES)))
+def test_many_equal_nodes_are_one_group(case: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_with(**ON_EQUAL_NODES[case])
+    columns, rules = columns_of(problem), active_rules(problem)
+    pairs, feasible_then = best(problem, FixedPools(), columns, Clock()), feasible(columns, rules)
+    monkeypatch.setattr(solve, "MOST_ROWS", 0)
+    assert best(problem, FixedPools(), columns, Clock()) == pairs
+    assert feasible(columns, rules) is feasible_then is (case < 3)
+
+
+def test_thousands_of_equal_nodes_are_not_refused() -> None:
+    hardware = {"nodes": 128, "gpus_per_node": 8, "internode_gbit_per_s": 3200}
+    problem = problem_with(hardware=hardware, workload={"requests_per_s": 3000})
+    refuse(problem)
+    with pytest.raises(ProblemError, match="capacity of more than 512 GPUs"):
+        refuse(problem_with(hardware=hardware, objective="capacity"))
+    with pytest.raises(ProblemError, match="NVLink domains over nodes"):
+        refuse(problem_with(hardware=hardware | {"nvlink_domain_gpus": 64}))
+
+
+@sixty_digits()
+def test_a_chain_cut_where_nothing_is_seen_has_the_digits_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_with()
+    shape = next(iter(offered(problem, Shapes(problem), FixedPool())))
+    for rate in (Fraction(1, 1000), Fraction(1, 2), Fraction(10), Fraction(40)):
+        cut = shape._chain(rate)
+        with monkeypatch.context() as whole:
+            whole.setattr("optimizer.verify.pools.shape.UNSEEN", Decimal(10) ** 9000)
+            assert len(shape._weights(Decimal(1) / 100000)) == shape.length + 1
+            assert cut is not None and shape._chain(rate) == cut
+    assert len(shape._weights(Decimal(1) / 100000)) < 100

@@ -12,7 +12,7 @@ import pytest
 from optimizer.questions.cluster_pools import solve_cluster_pools
 from optimizer.results.pools import FixedPool
 from optimizer.verify.common.arithmetic import sixty_digits
-from optimizer.verify.pools import cluster_check, cluster_survey
+from optimizer.verify.pools import cluster_bound, cluster_survey
 from optimizer.verify.pools.cluster_bound import _hull, least_of_all, no_room
 from optimizer.verify.pools.cluster_check import verify_cluster_pools
 from optimizer.verify.pools.load_curve import InProgress, curve
@@ -63,7 +63,7 @@ def test_an_answer_that_was_not_compared_says_how_far_off_it_may_be(monkeypatch:
     seen = verify_cluster_pools(problem, unproved)
     assert seen.passed and seen.optimality == "not claimed" and "own bound on the objective" in seen.resolution
     # A bound above what was recomputed would be false: it is reported, not swallowed.
-    monkeypatch.setattr(cluster_check, "least_of_all", lambda *_: 1e6)
+    monkeypatch.setattr(cluster_bound, "least_of_all", lambda *_, **__: 1e6)
     assert not verify_cluster_pools(problem, answer).passed
 
 

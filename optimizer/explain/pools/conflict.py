@@ -9,8 +9,8 @@ from optimizer.facts.problem import Problem
 from optimizer.results.answer import Conflict, RuleResult
 from optimizer.search.common.clock import Clock
 from optimizer.search.pools.answer import judge_rules, sentence_of, strategy_of
-from optimizer.search.pools.model import PoolColumns, PoolsModel
-from optimizer.search.pools.solve import RowPair, _pair_of, _run, active_rules, at_rate, columns_of, feasible
+from optimizer.search.pools.model import PoolColumns
+from optimizer.search.pools.solve import RowPair, active_rules, at_rate, best_keeping, columns_of, feasible
 
 LATER = (
     "prefill_kv_cache",
@@ -107,9 +107,7 @@ def least_broken(problem: Problem, columns: PoolColumns, clock: Clock) -> RowPai
     for rule in rules:
         if feasible(columns, [*kept, rule], clock):
             kept.append(rule)
-    model = PoolsModel(columns, kept)
-    outcome, solver = _run(model, clock, model.value)
-    return None if outcome in ("infeasible", "unknown") else _pair_of(model, solver)
+    return best_keeping(columns, kept, clock)
 
 
 def nearest_pair(problem: Problem, columns: PoolColumns, clock: Clock) -> list[str]:

@@ -12,8 +12,11 @@ from optimizer.results.pools import FixedPools
 from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import new_solver, outcome_of, solve_stoppable
 from optimizer.search.pools.model import PoolColumns, PoolsModel, rule_ids
+from optimizer.search.pools.one_group import large
 from optimizer.search.pools.tables import PoolTables
 
+MOST_ROWS = 12_000
+"""Rows of both pools in one model of pairs; more are searched as one group of an inventory (``one_group``)."""
 RATE_STEPS = 1000
 """Steps in a request/s, for ``capacity``."""
 
@@ -63,8 +66,22 @@ def feasible(columns: PoolColumns | None, rules: Sequence[str], clock: Clock | N
     """Whether some pair keeps the given rules; None: not known."""
     if columns is None:
         return False
+    many = large(columns.tables.problem, columns, columns.tables.fixed, MOST_ROWS)
+    if many is not None:
+        return many.keeps(rules, clock or Clock())
     outcome, _ = _run(PoolsModel(columns, rules), clock or Clock())
     return None if outcome == "unknown" else outcome != "infeasible"
+
+
+def best_keeping(columns: PoolColumns, rules: Sequence[str], clock: Clock) -> RowPair | None:
+    """The pair of the least objective that keeps some rules; None: none was found."""
+    many = large(columns.tables.problem, columns, columns.tables.fixed, MOST_ROWS)
+    if many is not None:
+        seen = many.best(rules, clock)
+        return None if seen.picked is None else RowPair(*many.rows(seen.picked), bool(seen.picked.together))
+    model = PoolsModel(columns, rules)
+    outcome, solver = _run(model, clock, model.value)
+    return None if outcome in ("infeasible", "unknown") else _pair_of(model, solver)
 
 
 def _pair_of(model: PoolsModel, solver: Any) -> RowPair:
@@ -76,6 +93,13 @@ def best(problem: Problem, fixed: FixedPools, columns: PoolColumns | None, clock
     if columns is None:
         return FoundPools("infeasible")
     rules = active_rules(problem)
+    many = large(problem, columns, fixed, MOST_ROWS)
+    if many is not None:
+        seen = many.best(rules, clock)
+        if seen.picked is None:
+            return FoundPools(seen.outcome)
+        first, second = many.rows(seen.picked)
+        return FoundPools(seen.outcome, RowPair(first, second, bool(seen.picked.together)), seen.bound_ns)
     held: list[tuple[str, int]] = []
     rate: int | None = None
     preset = problem.objective.preset

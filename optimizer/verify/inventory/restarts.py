@@ -21,8 +21,11 @@ Kind = tuple[Cell, int | None]
 
 def restarts_in_time(inventory: InventoryProblem, instance: Instance) -> bool:
     """R(τ) ≤ within_s."""
-    if inventory.within_s is None:
-        return False
+    return inventory.within_s is not None and restart_s(inventory, instance) <= exact(inventory.within_s)
+
+
+def restart_s(inventory: InventoryProblem, instance: Instance) -> Fraction:
+    """R(τ): engine start and reading of the weights on the node that reads most, s."""
     group, start, by_node = instance.shape.group, 0, []
     for segment in instance.segments:
         held = instance.facts.stages[start : start + segment.stages]
@@ -30,7 +33,7 @@ def restarts_in_time(inventory: InventoryProblem, instance: Instance) -> bool:
         loaded = sum(stage.weights_bytes for stage in held) * group.tensor * group.ranks
         by_node.append(Fraction(loaded, segment.nodes))
     read_s = max(by_node) / (exact(inventory.recovery.storage_gb_per_s) * 10**9)
-    return exact(inventory.recovery.engine_start_s) + read_s <= exact(inventory.within_s)
+    return exact(inventory.recovery.engine_start_s) + read_s
 
 
 class Restarts:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from decimal import Decimal
 from fractions import Fraction
 
+from optimizer.facts.demand import FEWEST
+from optimizer.facts.one_group import one_group
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Verification
 from optimizer.results.pools import FixedPools, PoolMetrics, PoolsAnswer, PoolsStrategy
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.common.objective import weights_of
+from optimizer.verify.pools.cluster_bound import own_bound
 from optimizer.verify.pools.pair import PoolsPair, Shapes, group_of, joined, legal
 from optimizer.verify.pools.shape import PoolShape
+from optimizer.verify.pools.site import PoolsSite
 from optimizer.verify.pools.survey import survey
 
 RESOLUTION = "times are rounded up to 1 ns and bytes to 1; objectives within 10 ns count as equal"
@@ -37,7 +41,7 @@ def verify_pools(
     else:
         ledger.that("status", answer.status in ("infeasible", "unknown"), "infeasible or unknown", answer.status)
         ledger.that("metrics", answer.metrics is None, "none without a strategy", answer.metrics)
-    optimality, pairs, compared = "not claimed", 0, 0
+    optimality, pairs, compared, said = "not claimed", 0, 0, RESOLUTION
     judged = answer.feasible is not None
     if not judged and (answer.status == "infeasible" or (answer.status == "optimal" and pair is not None)):
         optimality = "bound"
@@ -51,8 +55,15 @@ def verify_pools(
                 ledger.that("optimality" if pair else "status", False, found.better, claimed)
             else:
                 ledger.that("optimality", True, claimed_or_none(answer), claimed_or_none(answer))
+    if exhaustive and pair is not None and not judged and optimality in ("bound", "not claimed"):
+        inventory, preset = one_group(problem), problem.objective.preset
+        if inventory is not None:
+            measure, value = "balanced", sum(pair.terms().values(), Decimal(0))
+            if preset in (*FEWEST, "throughput", "capacity"):
+                measure, value = ("fewest-gpus" if preset in FEWEST else preset), Decimal(pair.gpus)
+            said = "; ".join(filter(None, (said, own_bound(ledger, PoolsSite(inventory), fixed, measure, value))))
     return Verification(
-        not ledger.mismatches, ledger.checks, optimality, pairs, RESOLUTION, tuple(ledger.mismatches), compared
+        not ledger.mismatches, ledger.checks, optimality, pairs, said, tuple(ledger.mismatches), compared
     )
 
 

@@ -22,6 +22,7 @@ from optimizer.results.pools import FixedPool, FixedPools
 from optimizer.verify.common.arithmetic import decimal, exact
 from optimizer.verify.common.candidate import planned
 from optimizer.verify.common.failures import down_of
+from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.common.objective import weights_of
 from optimizer.verify.pools.load_curve import InProgress, LoadCurve, curve
 from optimizer.verify.pools.pair import joined
@@ -283,6 +284,17 @@ def no_room(site: PoolsSite, fixed: FixedPools = FixedPools()) -> bool:
     return least is not None and least > sum(group.gpus for group in site.problem.groups) * (1 + 1e-9)
 
 
-def share_below(value: Decimal, least: float) -> float:
-    """By which share of a value a bound lies below it, 0 where it reaches it."""
-    return max(0.0, float((value - decimal(Fraction(least))) / max(abs(value), Decimal("1e-9"))))
+def own_bound(ledger: CheckLedger, site: PoolsSite, fixed: FixedPools, measure: str, value: Decimal) -> str:
+    """How far below an answer that was not compared with every other one this bound lies, in words; empty: not known.
+
+    Args:
+        value: what the answer comes to by the measure, recomputed.
+    """
+    least = least_of_all(site, fixed, measure=measure)
+    if least is None:
+        return ""
+    if not ledger.that("own bound", float(value) >= least * (1 - 1e-9), f"at most {value:.12g}", least):
+        return ""
+    what = {"fewest-gpus": "fewest GPUs", "cheapest": "price"}.get(measure, "objective")
+    below = max(0.0, (float(value) - least) / max(abs(float(value)), 1e-9))
+    return f"the verifier's own bound on the {what} of every other choice lies {below:.2%} below"

@@ -13,7 +13,7 @@ from optimizer.verify.common.arithmetic import decimal, exact, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.common.objective import weights_of
 from optimizer.verify.pools.check import NEAR_MS, NEAR_SHARE, RESOLUTION, STEP
-from optimizer.verify.pools.cluster_bound import least_of_all, no_room, share_below
+from optimizer.verify.pools.cluster_bound import no_room, own_bound
 from optimizer.verify.pools.cluster_pair import ClusterPair
 from optimizer.verify.pools.cluster_survey import offered_pairs, survey_cluster
 from optimizer.verify.pools.pair import group_of, joined, legal
@@ -62,25 +62,13 @@ def verify_cluster_pools(
                 optimality, pairs = "exhaustive", offered_pairs(site, fixed)
                 ruled = {"prices of the GPUs that they need": pairs}
     if exhaustive and pair is not None and answer.feasible is None and optimality in ("bound", "not claimed"):
-        said = "; ".join(filter(None, (said, _own_bound(ledger, site, fixed, pair))))
+        preset = problem.objective.preset
+        whole = {"fewest-gpus": Decimal(pair.gpus), "cheapest": decimal(pair.price or Fraction(0))}
+        value = whole.get(preset, sum(pair.terms().values(), Decimal(0)))
+        said = "; ".join(filter(None, (said, own_bound(ledger, site, fixed, preset, value))))
     return Verification(
         not ledger.mismatches, ledger.checks, optimality, pairs, said, tuple(ledger.mismatches), compared, ruled
     )
-
-
-def _own_bound(ledger: CheckLedger, site: PoolsSite, fixed: FixedPools, pair: ClusterPair) -> str:
-    """How far below an answer that was not compared with every other one the verifier's own bound lies, in words; empty: not known."""
-    least = least_of_all(site, fixed)
-    if least is None:
-        return ""
-    preset = site.problem.objective.preset
-    whole = {"fewest-gpus": Decimal(pair.gpus), "cheapest": decimal(pair.price or Fraction(0))}
-    value = whole.get(preset, sum(pair.terms().values(), Decimal(0)))
-    below = value >= decimal(Fraction(least)) * (1 - NEAR_SHARE)
-    if not ledger.that("own bound", below, f"at most {value:.12g}", least):
-        return ""
-    what = {"fewest-gpus": "fewest GPUs", "cheapest": "price"}.get(preset, "objective")
-    return f"the verifier's own bound on the {what} of every other choice lies {share_below(value, least):.2%} below"
 
 
 def _claims(

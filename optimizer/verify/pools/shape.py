@@ -22,6 +22,9 @@ from optimizer.verify.common.occupancy import Moments, blocks_in_progress, momen
 from optimizer.verify.common.stage import Stage, Stages
 from optimizer.verify.common.times import StageDecode
 
+UNSEEN = Decimal(10) ** 75
+"""Digits from which on nothing is seen in sixty, with some to spare for moments of few in progress."""
+
 
 @dataclass(frozen=True, slots=True)
 class Queue:
@@ -225,15 +228,30 @@ class PoolShape:
             self._chains[requests_per_s] = self._chain(requests_per_s)
         return self._chains[requests_per_s]
 
+    @cached_property
+    def _slowest_from(self) -> list[Decimal]:
+        """The largest R(m) / m of m > n, for n from 0 to N."""
+        return [*reversed(list(accumulate(reversed(self.slowness), max))), Decimal(0)]
+
+    def _weights(self, rate: Decimal) -> list[Decimal]:
+        """π_n without its factor, from n = 0 to N, or to where all that follows changes no digit of what is counted."""
+        weights, total, far = [Decimal(1)], Decimal(1), Decimal(self.length) ** 4 * UNSEEN
+        for n, slowness in enumerate(self.slowness, 1):
+            weight = weights[-1] * (rate * slowness)
+            weights.append(weight)
+            total += weight
+            if weight * far < total and rate * self._slowest_from[n] < 1:
+                break
+        return weights
+
     def _chain(self, requests_per_s: Fraction) -> DecodeRank | None:
         rate, last = decimal(requests_per_s / 1000), self.length
         beyond = rate * self.residence(last) / last
         if beyond >= 1:
             return None
-        weights = [Decimal(1)]
-        for slowness in self.slowness:
-            weights.append(weights[-1] * (rate * slowness))
-        rest = weights[-1] * beyond / (1 - beyond)
+        weights = self._weights(rate)
+        followed = len(weights) == last + 1
+        rest = weights[-1] * beyond / (1 - beyond) if followed else Decimal(0)
         total = sum(weights, Decimal(0)) + rest
         reach, passed = total * 99 / 100, Decimal(0)
         c50: int | None = None
@@ -247,9 +265,11 @@ class PoolShape:
             passed += weight
         if c99 is None or c50 is None:
             return None
-        raw = [_beyond(weights[-1], beyond, last, k) for k in (1, 2, 3)]
+        raw = [_beyond(weights[-1], beyond, last, k) if followed else Decimal(0) for k in (1, 2, 3)]
         for n, weight in enumerate(weights):
-            raw = [value + weight * n**k for value, k in zip(raw, (1, 2, 3), strict=True)]
+            for k in range(3):
+                weight *= n
+                raw[k] += weight
         m1, m2, m3 = (value / total for value in raw)
         n99 = 1 + int((m1 + max(Decimal(0), c99 - m1)).to_integral_value(rounding="ROUND_CEILING"))
         if n99 > last:
