@@ -107,8 +107,8 @@ class Kernels(Facts):
     gpus_source: str
     weights: dict[str, Support]
     methods: dict[str, Support]
-    """What else a checkpoint of a ``quant_method`` needs; ``int8_activations``: one whose products are of 8-bit integers;
-    ``fp8_blocks``: one whose fp8 weights have a scale a block."""
+    """What else a checkpoint of a ``quant_method`` needs, or only its weights of one format (``modelopt_fp8``);
+    ``int8_activations``: one whose products are of 8-bit integers; ``fp8_blocks``: one whose fp8 weights have a scale a block."""
     caches: dict[str, Support]
     slices: tuple[SliceRule, ...]
     expert_padding: tuple[ExpertPadding, ...] = ()
@@ -130,7 +130,8 @@ class Kernels(Facts):
         """
         found = [self.gpus, self.weights.get(weight_format, Support())]
         if quantization is not None and quantization.weight_format == weight_format:
-            names = [quantization.method.lower()]
+            method = quantization.method.lower()
+            names = [method, f"{method}_{weight_format}"]
             names += ["int8_activations"] if quantization.activation_format == "int8" else []
             names += ["fp8_blocks"] if weight_format == "fp8" and quantization.weight_block is not None else []
             found += [self.methods[name] for name in names if name in self.methods]

@@ -187,6 +187,71 @@ def test_integer_products_are_gone_on_blackwell() -> None:
     assert kernels.runs_weights("int8", stored.model_copy(update={"activation_format": None}), lookup.gpu("rtx-5090"))
 
 
+# Checkpoints that people start: engine, GPU, quant_method and format, and whether the engine takes them.
+CHECKPOINTS: list[tuple[str, str, str, WeightFormat, bool]] = [
+    ("vllm", "v100-32gb", "gptq", "int4", True),
+    ("vllm", "v100-32gb", "awq", "int4", False),
+    ("vllm", "v100-32gb", "bitsandbytes", "int4", True),
+    ("vllm", "v100-32gb", "gguf", "int4", True),
+    ("vllm", "v100-32gb", "compressed-tensors", "int4", False),
+    ("vllm", "v100-32gb", "compressed-tensors", "int8", False),
+    ("vllm", "t4", "awq", "int4", True),
+    ("vllm", "t4", "compressed-tensors", "int4", True),
+    ("vllm", "t4", "fp8", "fp8", True),
+    ("vllm", "t4", "mxfp4", "mxfp4", False),
+    ("vllm", "a100-sxm-80gb", "fp8", "fp8", True),
+    ("vllm", "a100-sxm-80gb", "compressed-tensors", "fp8", True),
+    ("vllm", "a100-sxm-80gb", "modelopt", "fp8", False),
+    ("vllm", "a100-sxm-80gb", "modelopt", "nvfp4", True),
+    ("vllm", "a100-sxm-80gb", "mxfp4", "mxfp4", True),
+    ("vllm", "l40s", "modelopt", "fp8", True),
+    ("vllm", "h100", "modelopt", "fp8", True),
+    ("vllm", "h100", "compressed-tensors", "nvfp4", True),
+    ("vllm", "rtx-5090", "modelopt", "nvfp4", True),
+    ("vllm", "rtx-3090", "mxfp4", "mxfp4", True),
+    ("vllm", "mi300x", "fp8", "fp8", True),
+    ("vllm", "mi300x", "modelopt", "fp8", False),
+    ("vllm", "mi300x", "modelopt", "nvfp4", False),
+    ("vllm", "mi300x", "quark", "fp8", True),
+    ("vllm", "mi300x", "awq", "int4", True),
+    ("vllm", "mi300x", "mxfp4", "mxfp4", True),
+    ("vllm", "mi250x", "fp8", "fp8", False),
+    ("vllm", "gaudi3", "fp8", "fp8", True),
+    ("sglang", "v100-32gb", "gptq", "int4", False),
+    ("sglang", "t4", "awq", "int4", True),
+    ("sglang", "t4", "fp8", "fp8", False),
+    ("sglang", "t4", "compressed-tensors", "int4", False),
+    ("sglang", "a100-sxm-80gb", "compressed-tensors", "int4", True),
+    ("sglang", "a100-sxm-80gb", "modelopt", "fp8", False),
+    ("sglang", "a100-sxm-80gb", "fp8", "fp8", True),
+    ("sglang", "h100", "modelopt", "nvfp4", False),
+    ("sglang", "b200", "modelopt", "nvfp4", True),
+    ("sglang", "mi300x", "compressed-tensors", "int4", True),
+    ("sglang", "mi300x", "bitsandbytes", "int4", False),
+    ("sglang", "mi300x", "gguf", "int4", False),
+    ("sglang", "mi300x", "modelopt", "fp8", False),
+    ("sglang", "mi355x", "quark", "mxfp4", True),
+    ("trtllm", "v100-32gb", "gptq", "int4", False),
+    ("trtllm", "a100-sxm-80gb", "awq", "int4", True),
+    ("trtllm", "a100-sxm-80gb", "modelopt", "fp8", False),
+    ("trtllm", "h100", "modelopt", "fp8", True),
+    ("trtllm", "h100", "modelopt", "nvfp4", False),
+    ("trtllm", "b200", "modelopt", "nvfp4", True),
+    ("trtllm", "b200", "awq", "int4", False),
+    ("trtllm", "h100", "gguf", "int4", False),
+]
+
+
+def test_checkpoints_that_people_start() -> None:
+    wrong = [
+        (engine, gpu, method, weights)
+        for engine, gpu, method, weights, runs in CHECKPOINTS
+        if kernels_of(engine).runs_weights(weights, Quantization(method=method, weight_format=weights), lookup.gpu(gpu))
+        != runs
+    ]
+    assert not wrong
+
+
 def test_sixteen_bit_falls_back_where_bfloat16_is_not_computed() -> None:
     answer = solve(problem_from_dict(changed(SMALL, hardware__gpu="v100-32gb")))
     assert answer.strategy is not None

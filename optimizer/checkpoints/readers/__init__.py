@@ -28,6 +28,7 @@ PLACES = {
     "gemma4": "optimizer.checkpoints.readers.gemma:gemma4",
     "searched": "optimizer.checkpoints.readers.searched:read",
     "arctic": "optimizer.checkpoints.readers.experts:arctic",
+    "grok": "optimizer.checkpoints.readers.experts:grok",
     "longcat": "optimizer.checkpoints.readers.experts:longcat",
     "step3": "optimizer.checkpoints.readers.experts:step3",
     "step3p5": "optimizer.checkpoints.readers.experts:step3p5",

@@ -1,4 +1,4 @@
-"""Mixtures of experts whose layers hold more, or other heads, than the common ones: Arctic, LongCat, Step3, MiMo-V2."""
+"""Mixtures of experts whose layers hold more, or other heads, than the common ones: Arctic, Grok, LongCat, Step3, MiMo-V2."""
 
 from __future__ import annotations
 
@@ -36,6 +36,21 @@ def arctic(config: Config, family: Family) -> Decoder:
 
     halves = {kind: half(kind) for kind in set(moe)}
     return assemble(config, family, sizes, tuple(layer(family, hidden, attention, halves[kind]) for kind in moe))
+
+
+def grok(config: Config, family: Family) -> Decoder:
+    """Grok-2: an MLP of its own width beside the experts of every layer; both are averaged."""
+    if not config.states("num_local_experts"):
+        raise config.error(
+            "num_local_experts", "is missing: of model type 'git' only xAI's Grok is a decoder that is read"
+        )
+    hidden, layers, sizes = hidden_size(config), config.layers(), heads_of(config, hidden_size(config))
+    half = routed(config, family, hidden, "block_sparse_moe")
+    if config.flag("residual_moe"):
+        width = config.size("intermediate_size")
+        half = replace(half, linears=(*half.linears, *mlp("mlp", hidden, width)), widths=(*half.widths, width))
+    each = layer(family, hidden, grouped_query(config, family, hidden, sizes), half)
+    return assemble(config, family, sizes, (each,) * layers)
 
 
 def longcat(config: Config, family: Family) -> Decoder:
