@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from optimizer.auditing.languages import languages_of
+from optimizer.auditing.layouts import strategy_of_layout
 from optimizer.auditing.metrics import Metric, MetricRow, is_target, labelled_metrics, target_row
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.shell import ShellCommand, commands_in
@@ -127,7 +128,8 @@ class Context:
             for which, value, line in command.degrees():
                 flags.setdefault(which, (value, line))
         prose = tuple(s for s in self.statements if s.line not in self.command_lines)
-        return proposed_strategy(prose, flags)
+        hardware = self.problem.hardware
+        return proposed_strategy(prose, flags) or strategy_of_layout(prose, hardware.gpus_per_node, hardware.gpus)
 
     @cached_property
     def rows(self) -> dict[int, MetricRow]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from optimizer.auditing.measures import PERIODS, Measure, unit_of, units_in
+from optimizer.auditing.measures import NUMBER_WORDS, PERIODS, Measure, unit_of, units_in
 
 _PERIOD = (
     r"(?:per|an|a|one|each|every|in an|in a|over a|over an|pro|je|am|im|in der|in einer|par|en une|sur une|à l'|l'|l’|/)\s?"
@@ -121,6 +121,11 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
         if not behind and len(periods) > 1 and not named:
             return measure  # which of the periods it is for does not follow
         hours = [seconds / 3600.0 for name in named for seconds in PERIODS[name]]
+        days = _DAYS.search(text)
+        if days and not behind and not named:
+            return _scaled(
+                measure, "money/h", (1.0 / (24.0 * float(NUMBER_WORDS.get(days["n"].lower(), 0) or days["n"])),)
+            )
         if hours and not behind and _UNIT_PRICE.search(before):
             hours = [
                 1.0,
@@ -138,6 +143,9 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
     return measure
 
 
+_DAYS = re.compile(
+    rf"\b(?P<n>\d{{1,3}}|{'|'.join(w for w in NUMBER_WORDS if w.isalpha())})\s(?:days|Tagen?|jours)\b", re.IGNORECASE
+)
 _UNIT_PRICE = re.compile(r"(?:\b(?:at|for|zu|zu je|à|für|pour)|[×x*@])\s*(?:USD|EUR|€|\$|£)?\s*$", re.IGNORECASE)
 
 

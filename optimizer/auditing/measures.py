@@ -18,7 +18,7 @@ _NUMBER = (
     rf"\d{{1,3}}(?:,\d{{3}})+(?!\d)(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}})+(?!\d)(?:,\d+)?|\d{{1,3}}(?:['’]\d{{3}})+(?!\d)(?:[.,]\d+)?"
     rf"|\d{{1,3}}(?:{_SPACE}\d{{3}})+(?![\d])(?:,\d+)?|\d+(?:[.,]\d+)?(?:[eE][+-]?\d{{1,2}})?"
 )
-_WORDS = {
+NUMBER_WORDS = {
     "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
     "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "eighteen": 18, "twenty": 20,
     "twenty-four": 24, "thirty": 30, "thirty-two": 32, "forty": 40, "forty-eight": 48, "fifty": 50, "sixty": 60,
@@ -68,7 +68,7 @@ _MEASURE = re.compile(
     rf"|à)\s?(?P<high>{_NUMBER})(?![\w-]))?(?:[\s\u00a0\u202f-]?(?P<unit>{_UNIT}))?",
 )
 _SPOKEN = re.compile(
-    rf"(?<![\w-])(?P<word>{'|'.join(sorted(_WORDS, key=len, reverse=True))})(?![\w])(?:[\s-](?P<unit>{_UNIT}))?",
+    rf"(?<![\w-])(?P<word>{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})(?![\w])(?:[\s-](?P<unit>{_UNIT}))?",
     re.IGNORECASE,
 )
 _ONE_UNIT = re.compile(
@@ -181,7 +181,7 @@ def measures(text: str, language: str = "en") -> list[Measure]:
             continue
         if language == "fr" and match["word"].lower() in ("six", "dix", "cent") and not match["word"].islower():
             continue
-        value = float(_WORDS[match["word"].lower()])
+        value = float(NUMBER_WORDS[match["word"].lower()])
         if value == 1 and not match["unit"]:
             continue  # an article, not a count
         dimension, factors = unit_of(match["unit"] or "")

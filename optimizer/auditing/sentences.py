@@ -319,7 +319,7 @@ _STAGES = re.compile(r"\bpipeline of (two|three|four|five|six|eight|sixteen|\d{1
 
 def _hedged(text: str, measure: Measure, terms: list[Term]) -> Measure:
     for term in terms:
-        if term.id("hedges") and term.end <= measure.start and not text[term.end : measure.start].strip(" ~≈"):
+        if term.id("hedges") and term.end <= measure.start and not text[term.end : measure.start].strip(" ~≈$€£"):
             from dataclasses import replace
 
             return replace(measure, hedged=True)

@@ -30,6 +30,8 @@ class LedgerEntry:
     counted: frozenset[str]
     beside: frozenset[str]
     """Classes one of whose words stands within four words of the figure, nothing else between."""
+    between: tuple[str, ...]
+    """Least and most: a figure between them may be right as well, for a reason that the report does not give."""
     near: float
     base: float
     """Score that the unit alone gives."""
@@ -56,6 +58,7 @@ def _entry(id: str, given: dict[str, Any]) -> LedgerEntry:
     return LedgerEntry(
         id, given["unit"], given["title"], values, given["cues"], tuple(frozenset(one) for one in given.get("needs", [[]])),
         frozenset(given.get("never", ())), frozenset(given.get("counted", ())), frozenset(given.get("beside", ())),
+        tuple(given.get("between", ())),
         given.get("near", 0.0), given.get("base", 0.0),
         given.get("least", 0.0), given.get("most", float("inf")), given.get("only") == "confirm", given.get("limit", False),
         given.get("unless") or (quantity.unless if quantity else ""),

@@ -16,6 +16,7 @@ from optimizer.auditing.context import OTHER_NETWORK, Context
 from optimizer.auditing.coverage import explained
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.figures import is_kind_of_card, is_operand
+from optimizer.auditing.formula import UnknownName, value_of
 from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.refutable import relation_of
 from optimizer.auditing.scopes import Scope, scope_of
@@ -93,7 +94,7 @@ def _surroundings(sentence: Sentence, recent: tuple[Sentence, ...], local: Local
     named = [(g.start, g.end, "card") for g in sentence.gpus] + [(m.start, m.end, "model") for m in sentence.models]
     words = tuple(words_in(sentence.text, named))
     before = sentence.statement.section.split(" / ")[-1]
-    if recent and _BACK.match(sentence.text):
+    if recent and (sentence.statement.line - recent[-1].statement.line <= 1 or _BACK.match(sentence.text)):
         before += " " + recent[-1].text
     earlier = frozenset(name for word in words_in(before) for name in word.classes)
     flags = frozenset(local) | ({"hypothetical"} if sentence.has("hypothetical") else frozenset())
@@ -146,9 +147,23 @@ def _judge(
     apart = 0.15 if measure.hedged or measure.word else APART if measure.dimension else 0.0
     if any(measure.near(value, apart) for one in possible for value in one.values):
         return None
+    if _between(measure, first.entry, meant):
+        return None
     if not _may_be_wrong(sentence, measure, first.entry, meant, scope, around, span):
         return None
     return _claim(sentence, measure, first.entry, first.values[0], False)
+
+
+def _between(measure: Measure, entry: LedgerEntry, meant: About) -> bool:
+    """Whether a figure lies where it may be right in some situation."""
+    for situation in meant.situations if entry.between else ():
+        try:
+            low, high = (value_of(one, situation.values) for one in entry.between)
+        except UnknownName:
+            return True
+        if any(low <= value <= high * (1 + entry.near) for value in measure.values):
+            return True
+    return False
 
 
 _PEAKS = ("bf16", "fp16", "fp8", "int8", "fp4")
@@ -208,12 +223,14 @@ def _may_be_wrong(
     if sentence.has("past") or sentence.denies(measure):
         return False
     if (
-        relation_of(sentence, measure) != "="
+        (relation_of(sentence, measure) != "=" and not entry.limit)
         or _COMPARED.match(text[measure.end :])
         or _PART_OF.search(text[: measure.start])
     ):
         return False
     formulas = " ".join(formula for listed in entry.values.values() for formula in listed)
+    if any(one.degrees is None for one in meant.situations) and _OF_STRATEGY.search(formulas):
+        return False
     if sentence.has("hypothetical") and _OF_STRATEGY.search(formulas) and not meant.named_strategy:
         return False
     clause = {name for word in around.words if span[0] <= word.start < span[1] for name in word.classes}

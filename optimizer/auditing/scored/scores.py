@@ -65,7 +65,7 @@ def is_beside(sentence: Sentence, measure: Measure, word: Word) -> bool:
     """Whether a word stands within four words of a figure, with no other figure and no comma between."""
     low, high = (word.end, measure.start) if word.end <= measure.start else (measure.end, word.start)
     between = re.sub(r"\s*:\s*$", "", sentence.text[low:high])
-    return len(between.split()) <= 4 and not re.search(r"[,;:.(](?:\s|$)|\d", between)
+    return len(between.split()) <= 6 and not re.search(r"[,;:.(](?:\s|$)|\d", between)
 
 
 def _near_classes(sentence: Sentence, measure: Measure, around: Surroundings) -> frozenset[str]:

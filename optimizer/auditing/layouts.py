@@ -1,0 +1,57 @@
+"""A strategy told without its names: ``four instances of two cards each``, ``each copy runs on two cards, so there are four copies``.
+
+Taken only where a report never names a degree: so many cards are then tensor parallel, if they are of one node and nothing
+speaks of a pipeline.
+"""
+
+from __future__ import annotations
+
+import re
+
+from optimizer.auditing.measures import NUMBER_WORDS
+from optimizer.auditing.reading import Statement
+from optimizer.auditing.strategies import Proposed, hypothetical
+
+_NUMBER = rf"(?:\d{{1,3}}|{'|'.join(sorted((re.escape(w) for w in NUMBER_WORDS), key=len, reverse=True))})"
+_COPY = (
+    r"(?:replicas?|copies|copy|instances?|engines?|Exemplare?n?s?|Instanz(?:en)?|Kopien?|Replikate?n?s?|Repliken?|répliques?|moteurs?"
+    r"|copies?|exemplaires?)"
+)
+_CARD = r"(?:GPUs?|cards?|accelerators?|devices|Karten?|Beschleunigern?|cartes?|accélérateurs?)"
+_BESIDE = r"of|with|on|at|à|de|avec|zu|mit|auf|je|zu je|mit je|auf je|each on|each with"
+_GROUPS = re.compile(
+    rf"\b(?P<copies>{_NUMBER})\s(?:\w+\s)?{_COPY}(?:,?\s\(?(?:{_BESIDE})\s|,\s|\s\()(?:je\s)?(?P<cards>{_NUMBER})\s{_CARD}\b",
+    re.IGNORECASE,
+)
+_EACH_ON = re.compile(
+    rf"\b(?:each|every|an?|one|jede[rsnm]?|eine?|chaque|une?)\s(?:\w+\s)?{_COPY}\b[^.;\d]{{0,60}}?\b(?:over|across|on|onto|in|auf|über|sur|entre|occupies|takes|"
+    r"uses|needs|spans|gets|belegt|braucht|bekommt|nutzt|umfasst|occupe|utilise|prend|reçoit)"
+    rf"\s(?:the |all |die |les )?(?P<cards>{_NUMBER})(?:\s{_CARD}\b|\W)",
+    re.IGNORECASE,
+)
+_PER_COPY = re.compile(rf"\b(?P<cards>{_NUMBER})\s{_CARD}\s(?:per|each|je|pro|par)\s{_COPY}\b", re.IGNORECASE)
+_COUNT = re.compile(rf"\b(?P<copies>{_NUMBER})\s(?:\w+\s)?{_COPY}\b", re.IGNORECASE)
+_PIPELINE = re.compile(r"\bpipelin|\bPP\d|\bstages?\b|Stufen?\b|étages?\b", re.IGNORECASE)
+
+
+def strategy_of_layout(statements: tuple[Statement, ...], gpus_per_node: int, gpus: int) -> Proposed | None:
+    """The strategy that the first such line tells; None where none does, or where a pipeline is spoken of."""
+    prose = [s for s in statements if s.readable]
+    if any(_PIPELINE.search(s.text) for s in prose):
+        return None
+    for statement in prose:
+        if hypothetical(statement):
+            continue
+        found = _GROUPS.search(statement.text) or _EACH_ON.search(statement.text) or _PER_COPY.search(statement.text)
+        if not found:
+            continue
+        cards = _value(found["cards"])
+        counted = found if found.re is _GROUPS else _COUNT.search(statement.text)
+        copies = _value(counted["copies"]) if counted else gpus // max(1, cards)
+        if 1 <= cards <= gpus_per_node and copies >= 1 and cards * copies <= gpus:
+            return Proposed(cards, 1, copies, 1, frozenset(("tp", "dp")), statement.line)
+    return None
+
+
+def _value(word: str) -> int:
+    return int(word) if word.isdigit() else int(NUMBER_WORDS[word.lower()])
