@@ -41,10 +41,10 @@ def compare(
     json: Json = False,
 ) -> None:
     """The least hardware of each GPU type that meets everything: GPUs, strategy, price, latencies; and what keeps the others out."""
+    from optimizer.reading.prices import dated, load_prices
     from optimizer.render.compare import comparison_data, print_comparison
     from optimizer.render.progress import LiveLine
     from optimizer.sweeps.compare import compare as run
-    from optimizer.sweeps.prices import dated, load_prices
 
     if plot is not None:
         from optimizer.render.pareto_plot import check_picture
@@ -79,10 +79,10 @@ def _draw(
     """Ask the same at other loads, and write the picture."""
     from pathlib import Path
 
+    from optimizer.reading.prices import load_prices
     from optimizer.render.compare_plot import comparison_plot
     from optimizer.render.progress import LiveLine
     from optimizer.sweeps.compare import over_loads
-    from optimizer.sweeps.prices import load_prices
     from optimizer.writing.files import write_file
 
     stated, known = question.stated, load_prices(prices) if prices is not None else None

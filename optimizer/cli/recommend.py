@@ -41,9 +41,9 @@ def recommend(
 ) -> None:
     """The least hardware that meets everything: type, count and strategy as one decision; of cluster: nodes of each group."""
     from optimizer.cli.options import time_limit_of
+    from optimizer.reading.prices import load_prices
     from optimizer.render.recommend import print_recommendation, recommendation_data
     from optimizer.sweeps.nodes import nodes_option
-    from optimizer.sweeps.prices import load_prices
     from optimizer.sweeps.recommend import Least
     from optimizer.sweeps.recommend import recommend as run
 

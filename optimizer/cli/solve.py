@@ -103,7 +103,7 @@ def solve(
         answered()
         if (simulate or trace) and question.kind not in ("models", "day"):
             answer = _simulated(problem, answer, played)
-    repairable = question.kind not in ("chain", "day")
+    repairable = question.kind != "chain"
     said = apply(question.stated, answer, apply_repair, out, force) if repairable else None
     if svg is not None:
         _draw(answer, svg)

@@ -73,10 +73,10 @@ def sweep(
     """Solve at many GPU counts and in many scenarios: each point proved and verified, the curve read for you."""
     from optimizer.cli.options import time_limit_of
     from optimizer.facts.errors import ProblemError
+    from optimizer.reading.prices import load_prices
     from optimizer.render.sweep import print_sweep, with_progress
     from optimizer.sweeps.curve import curves
     from optimizer.sweeps.nodes import nodes_option
-    from optimizer.sweeps.prices import load_prices
     from optimizer.sweeps.run import Executor, in_order, plan, run
     from optimizer.sweeps.store import line_of
 

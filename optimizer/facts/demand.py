@@ -161,6 +161,11 @@ class Objective(Facts):
         default=None, description="What one request that cannot be served counts as, ms"
     )
     gpu_ms: NonNegative | None = Field(default=None, description="What one GPU in use counts as, ms per request")
+    tolerance: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="With cluster: the share by which the objective may be above the least there is where that spends less: a lower price "
+        "where every GPU has one, else fewer GPUs; left out, 0.01 for preset balanced without gpu_ms, else 0",
+    )
     price_of_a_second: Positive | None = Field(
         default=None,
         description="In place of weights in ms: what a second of a request's time is worth, in the currency of the prices; GPU-hours "

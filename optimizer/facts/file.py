@@ -9,7 +9,7 @@ from pydantic import Field
 from optimizer.facts.base import Count, CountOrZero, Facts, Name, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits
 from optimizer.facts.engine import Engine
-from optimizer.facts.hardware import GpuFacts
+from optimizer.facts.hardware import GpuFacts, Pricing
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Serving
 from optimizer.facts.workload import WorkloadInput
@@ -61,6 +61,13 @@ class HardwareInput(Facts):
     price_per_node_hour: NonNegative | None = Field(
         default=None, description="Or: price of one node for one hour, shared by its GPUs"
     )
+    pricing: Pricing = Field(
+        default="on-demand", description="How the nodes are paid for; chooses the price of a price file"
+    )
+    interruptions_per_hour: Positive | None = Field(
+        default=None,
+        description="Of pricing: spot, how often the provider takes a node away; one is back after failures.repair_hours",
+    )
     power_limit_watts: Positive | None = Field(
         default=None,
         description="Most power of all nodes together (the feed), W: GPUs in use count their board power, the others their idle power",
@@ -98,6 +105,10 @@ class ProblemFile(Facts):
         description="What the engine takes beside weights and cache, as measured on the machine",
     )
     hardware: HardwareInput = Field(description="Equal nodes")
+    prices: str | None = Field(
+        default=None,
+        description="Price file (docs/sweep.md) for GPUs whose price is not stated here, by their type and pricing",
+    )
     model: str | dict[str, Any] = Field(
         description="Catalog name such as llama3-70b, a path to a Hugging Face config.json, or its contents inline"
     )

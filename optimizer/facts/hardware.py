@@ -115,6 +115,10 @@ class GpuFacts(Facts):
         return self.process_mib * MIB
 
 
+Pricing = Literal["on-demand", "reserved", "spot"]
+"""How nodes are paid for; the provider may take spot nodes away."""
+
+
 class FailureRates(Facts):
     """Mean time between failures and to repair. Defaults and sources: ``catalog/data/failures.yaml``."""
 
@@ -140,6 +144,8 @@ class HardwareFacts(Facts):
     cpu_cores: Count | None
     price_per_gpu_hour: NonNegative | None
     failures: FailureRates
+    pricing: Pricing = "on-demand"
+    """Spot nodes: ``failures`` has their interruptions among the failures of nodes."""
     power_limit_watts: Positive | None = None
     """Of all nodes together; None: no limit."""
     node_power_limit_watts: Positive | None = None

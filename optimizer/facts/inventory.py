@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from optimizer.facts.base import Count, CountOrZero, Facts, NonNegative, Positive, Share
 from optimizer.facts.demand import Objective, Requirements, SearchLimits, Survive
 from optimizer.facts.engine import Engine
-from optimizer.facts.hardware import FailureRates, GpuFacts, HardwareFacts
+from optimizer.facts.hardware import FailureRates, GpuFacts, HardwareFacts, Pricing
 from optimizer.facts.model import ModelFacts
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Problem, Serving
@@ -24,6 +24,8 @@ def level_word(level: str) -> str:
     return "GPU" if level == "gpu" else level
 
 
+SPOT = "spot"
+"""Word before a group's name: the level of its nodes as parts that the provider takes away."""
 TOTAL = "total"
 """Level of ``power_limits_watts`` for everything together."""
 HOST = "host"
@@ -48,6 +50,9 @@ class NodeGroup(Facts):
     racks: CountOrZero = 0
     zone: str | None = None
     price_per_gpu_hour: NonNegative | None = None
+    pricing: Pricing = "on-demand"
+    interruptions_per_hour: NonNegative = 0
+    """How often the provider takes a node away."""
     node_power_limit_watts: Positive | None = None
     """Of each node; it is why ``idle_gpus`` of its free GPUs are not among ``free_gpus``."""
     host_watts: NonNegative = 0
@@ -189,6 +194,17 @@ class InventoryProblem(Facts):
     def priced(self) -> bool:
         """Whether the price of every GPU is known."""
         return all(group.price_per_gpu_hour is not None for group in self.groups)
+
+    def failing_levels(self) -> tuple[str, ...]:
+        """Levels at which parts fail: those of the inventory, and one for each group whose nodes are taken away at times."""
+        return (*self.levels(), *(f"{SPOT} {group.name}" for group in self.groups if group.interruptions_per_hour))
+
+    def mtbf(self, level: str) -> Rate | None:
+        """Mean hours between failures of one part of a level of ``failing_levels``; None: it never fails by itself."""
+        if level.startswith(f"{SPOT} "):
+            hours = 1 / self.group(level.removeprefix(f"{SPOT} ")).interruptions_per_hour
+            return Rate(value=hours, low=hours, high=hours)
+        return self.failures.mtbf(level)
 
     def group(self, name: str) -> NodeGroup:
         """The group of this name."""

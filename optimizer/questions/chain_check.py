@@ -107,6 +107,15 @@ def _misfits(problem: ChainProblem, placement: Placement) -> list[str]:
     return said
 
 
+def _too_few(problem: ChainProblem, fixed: Placement) -> str | None:
+    """A sentence where the other nodes do not hold what the stated intervals leave open."""
+    held = {layer for start, count in fixed.values() for layer in range(start, start + count)}
+    left = problem.model.layers - len(held)
+    others = [node for index, node in enumerate(problem.cluster.nodes) if index not in fixed]
+    most = sum(problem.max_layers(node.type) for node in others)
+    return None if most >= left else f"The other nodes hold at most {most} layers, of {left} that are left."
+
+
 def _refused(problem: ChainProblem, placement: Placement, optimum: ChainAnswer, wrong: list[str]) -> ChainAnswer:
     """A placement that cannot be: the verifier has to find the same."""
     nodes = problem.cluster.nodes
@@ -191,6 +200,7 @@ def why_not_chain(
     Raises:
         ProblemError: there is no such node.
     """
+    from optimizer.search.chain.around import around
     from optimizer.search.chain.exact import fits, solve_exact
     from optimizer.search.chain.flow import route
     from optimizer.search.chain.improve import improve
@@ -218,12 +228,19 @@ def why_not_chain(
     if all(holds.get(problem.cluster.nodes[index].name) == held for index, held in fixed.items()):
         return told("best", optimum.value, optimum.bound, f"The best placement has {words}: nothing speaks against it.")
     instance = scaled(problem)
+    short = _too_few(problem, fixed)
+    if short is not None:
+        return told("not allowed", None, 0.0, short)
     names = [node.name for node in problem.cluster.nodes]
     known = {**{names.index(name): held for name, held in holds.items()}, **fixed}
     deadline = started + limit
-    placement = improve(instance, known, lambda: time.monotonic() >= deadline, lambda value: None, fixed)
+    enough = round(optimum.value * THOUSAND)
+    start = max(known, around(instance, known, fixed), key=lambda one: route(instance, one).value)
+    if route(instance, start).value < enough:
+        start = improve(instance, start, lambda: time.monotonic() >= deadline, lambda value: None, fixed)
+    placement = start
     value, bound, proved = route(instance, placement).value, round(optimum.bound * THOUSAND), False
-    if fits(instance) and (left := deadline - time.monotonic()) > 0:
+    if value < enough and fits(instance) and (left := deadline - time.monotonic()) > 0:
         exact = solve_exact(instance, placement, 0, bound, left, fixed)
         value, bound = max(value, exact.value if exact.placement is not None else 0), exact.bound
         proved = value == bound
@@ -236,9 +253,9 @@ def why_not_chain(
             most,
             f"With {words} the others can be placed so that {foil:,.3f} tokens/s are carried: no less.",
         )
-    around = f"With {words} and the others placed as well as possible around, "
+    beside = f"With {words} and the others placed as well as possible around, "
     if proved or most < optimum.value:
         carries = f"{foil:,.3f} tokens/s are carried" if proved else f"at most {most:,.3f} tokens/s are carried"
-        return told("worse", foil, most, f"{around}{carries}, where the best carries {optimum.value:,.3f}.")
-    found = f"{around}{foil:,.3f} tokens/s were found, {lost:,.3f} less than the best; that no more is possible is not proved."
+        return told("worse", foil, most, f"{beside}{carries}, where the best carries {optimum.value:,.3f}.")
+    found = f"{beside}{foil:,.3f} tokens/s were found, {lost:,.3f} less than the best; that no more is possible is not proved."
     return told("undecided", foil, most, found)

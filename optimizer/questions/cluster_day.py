@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from optimizer.explain.common.patience import EXPLAIN_WITHIN_S, NOT_ALL_TRIED
 from optimizer.explain.profile.cluster_why import limits_of, sentences, switches
+from optimizer.explain.profile.repair import day_repairs
 from optimizer.facts.cluster_day import ClusterDayProblem
 from optimizer.facts.profile import HOUR_S
 from optimizer.questions.inventory import refuse_unknown_rules, solve_inventory
@@ -33,7 +35,11 @@ RATE_STEPS = 1000
 
 
 def solve_cluster_day(
-    day: ClusterDayProblem, *, time_limit_s: float | None = None, progress: Callable[[Progress], None] | None = None
+    day: ClusterDayProblem,
+    *,
+    time_limit_s: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    repairs: bool = True,
 ) -> ClusterDayAnswer:
     """The provably cheapest plan for a day on an inventory, verified, or why there is none.
 
@@ -41,6 +47,7 @@ def solve_cluster_day(
         day: from ``load_problem``.
         time_limit_s: of the search; None searches until it is proved.
         progress: told of each phase.
+        repairs: look for changes that make an infeasible day feasible.
 
     Raises:
         ProblemError: an unknown rule is switched off.
@@ -54,7 +61,7 @@ def solve_cluster_day(
         say("searching")
         found = search.run()
         if found.plan is None:
-            return _none(day, found.outcome, clock)
+            return _none(day, found.outcome, clock, repairs)
         say("searching what never changes")
         fixed = search.constant()
         answer = _answer(day, search, found.plan, fixed)
@@ -193,7 +200,7 @@ def _fixed_cost(day: ClusterDayProblem, search: ClusterDaySearch, fixed: Placed)
     return DayCost(hours, hours, price, mean, 0)
 
 
-def _none(day: ClusterDayProblem, outcome: str, clock: Clock) -> ClusterDayAnswer:
+def _none(day: ClusterDayProblem, outcome: str, clock: Clock, repairs: bool) -> ClusterDayAnswer:
     answer = ClusterDayAnswer(
         problem=day.name, status="infeasible" if outcome == "infeasible" else "unknown", homes=(), hours=(), cost=None, bound=None,
         fixed=None, fixed_label="", verification=unverified(),
@@ -214,4 +221,16 @@ def _none(day: ClusterDayProblem, outcome: str, clock: Clock) -> ClusterDayAnswe
         asked = f" with {most} changes between two hours (schedule.most_changes_per_hour)" if most is not None else ""
         said = (f"The largest rate can be carried, and no plan of those considered gets from hour to hour{asked}.",)
         answer = replace(answer, explanation=said)
-    return with_verification(answer, verify_cluster_day(day, answer))
+    answer = with_verification(answer, verify_cluster_day(day, answer))
+    if not repairs:
+        return answer
+    patience = Clock(EXPLAIN_WITHIN_S if clock.limit_s is None else clock.left_s, clock.ctrl_c)
+
+    def plan(changed: ClusterDayProblem) -> str | None:
+        search = ClusterDaySearch(changed, patience)
+        found = search.any()
+        return None if found is None else _answer(changed, search, found, None).label
+
+    changes, cut = day_repairs(day, plan, patience)
+    said = (*answer.explanation, *((NOT_ALL_TRIED,) if cut else ()))
+    return replace(answer, repairs=changes, explanation=said)

@@ -16,9 +16,10 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, Rate
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
 from optimizer.results.answer import WITHIN_SEARCHED, Conflict, Fixed, model_read, with_verification
-from optimizer.results.inventory import InventoryAnswer, RateRange
-from optimizer.search.inventory.answer import answer_with, answer_without, plan_label
+from optimizer.results.inventory import InventoryAnswer, LeastObjective, RateRange
+from optimizer.search.inventory.answer import answer_with, answer_without, plan_label, with_plan
 from optimizer.search.inventory.candidates import Candidates
+from optimizer.search.inventory.found import InventoryFound, Placed
 from optimizer.search.inventory.solve import InventorySolver
 
 if TYPE_CHECKING:
@@ -110,11 +111,11 @@ def check_inventory(
     best_there_is = (
         optimum.status == "optimal"
         and answer.verification.passed
-        and value == best.value
+        and value in (best.value, None if optimum.least is None else optimum.least.value_ms)
         and not outside
         and not behind(problem, answer, optimum)
     )
-    bound = min(value, best.bound)
+    bound = min(value, best.bound if optimum.least is None else optimum.least.value_ms)
     objective = replace(answer.objective, bound=bound, gap=(value - bound) / max(value, 1.0))
     return replace(
         answer,
@@ -149,15 +150,17 @@ def _answer(
     solver = InventorySolver(
         problem, candidates, fixed=fixed, deadline=deadline, progress=progress, workers=workers, gap=gap
     )
-    found = solver.run()
+    found, least = solver.run(), None
+    if fixed is None and problem.objective.tolerance and found.status == "optimal" and found.best is not None:
+        found, least = _sparing(problem, candidates, solver, found)
     if found.best is None:
         answer = answer_without(problem, candidates, found)
     else:
-        answer = answer_with(problem, candidates, solver, found, found.best)
+        answer = replace(answer_with(problem, candidates, solver, found, found.best), least=least)
         if ranges and found.status == "optimal":
             quick = time.monotonic() - started < RANGES_WITHIN_S
             until = _no_longer(started, deadline) if quick else time.monotonic()
-            answer = replace(answer, ranges=tuple(_ranges(problem, candidates, solver, until)))
+            answer = replace(answer, ranges=tuple(_ranges(problem, candidates, solver, found.best, until)))
     seconds = ENUMERATED_WITHIN_S if fixed is None or not answer.pools else BESIDE_WITHIN_S
     verified = verify_inventory(problem, answer, fixed or Fixed(), deadline=last, seconds=seconds)
     answer = with_verification(answer, verified)
@@ -179,6 +182,35 @@ def _answer(
         *machine_sentences(problem.engine_overhead, [group.gpu for group in problem.groups]),
     )
     return replace(answer, explanation=sentences, model=model_read(problem.model), assumed=problem.assumed)
+
+
+def without_tolerance(problem: InventoryProblem) -> InventoryProblem:
+    """The problem whose best set of instances is the one with the least objective, whatever it spends."""
+    return problem.model_copy(update={"objective": problem.objective.model_copy(update={"tolerance": 0.0})})
+
+
+def _sparing(
+    problem: InventoryProblem, candidates: Candidates, solver: InventorySolver, found: InventoryFound
+) -> tuple[InventoryFound, LeastObjective | None]:
+    """What spends least within the tolerance of the best, and the best where that is another; both recomputed by the verifier."""
+    from optimizer.verify.inventory import verify_inventory
+
+    best = found.best
+    assert best is not None
+    try:
+        spared = solver.spare(best)
+    except KeyboardInterrupt:
+        return found, None
+    if spared.best.plan.key == best.plan.key:
+        return replace(found, ties_settled=spared.proved), None
+    claimed = with_plan(problem, candidates, solver, best)
+    if not verify_inventory(problem, claimed, exhaustive=False).passed:
+        return found, None
+    least = LeastObjective(best.whole_ms, claimed.gpus_used, claimed.price_per_hour, claimed.label)
+    leaner = replace(found, best=spared.best, ties_settled=spared.proved)
+    if not spared.proved:
+        return replace(leaner, status="feasible", bound_ms=best.whole_ms), least
+    return replace(leaner, bound_ms=spared.best.whole_ms), least
 
 
 def _ends_left_out(problem: InventoryProblem, answer: InventoryAnswer) -> tuple[str, ...]:
@@ -278,20 +310,27 @@ def _no_longer(started: float, deadline: float | None) -> float:
 
 
 def _ranges(
-    problem: InventoryProblem, candidates: Candidates, solved: InventorySolver, deadline: float | None
+    problem: InventoryProblem, candidates: Candidates, solved: InventorySolver, best: Placed, deadline: float | None
 ) -> list[RateRange]:
     """The best choice at both ends of the failure rates: each search begins with the best plan at the stated rates."""
     found = []
-    best, start = solved.best, solved.ended
+    start = solved.ended
     for end in _ENDS:
         changed = at_end(problem, end)
         if changed.failures == problem.failures or (deadline is not None and time.monotonic() >= deadline):
             continue
-        there = InventorySolver(changed, candidates.again(changed), deadline=deadline, start=start).run()
-        if best is None or there.best is None or there.status != "optimal":
+        solver = InventorySolver(changed, candidates.again(changed), deadline=deadline, start=start)
+        there = solver.run()
+        if there.best is None or there.status != "optimal":
             continue
-        same = there.best.plan.key == best.plan.key
-        found.append(RateRange(end, there.best.value.availability, same, plan_label(problem, candidates, there.best)))
+        chosen = there.best
+        if problem.objective.tolerance:
+            spared = solver.spare(chosen)
+            if not spared.proved:
+                continue
+            chosen = spared.best
+        same = chosen.plan.key == best.plan.key
+        found.append(RateRange(end, chosen.value.availability, same, plan_label(problem, candidates, chosen)))
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from optimizer.explain.common.numbers import milliseconds
 from optimizer.facts.inventory import InventoryProblem
-from optimizer.questions.inventory import at_end, check_inventory, solve_inventory
+from optimizer.questions.inventory import at_end, check_inventory, solve_inventory, without_tolerance
 from optimizer.results.answer import Fixed, all_confirmed
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.why import (
@@ -127,6 +127,7 @@ def inventory_why_this(
         time_limit_s: of each search.
         progress: called while they run.
     """
+    problem = without_tolerance(problem)
     base = solve_inventory(problem, time_limit_s=time_limit_s, progress=progress, ranges=False)
     value = base.objective.value if base.objective is not None else None
     seen = [base.verification]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from optimizer.explain.common.patience import EXPLAIN_WITHIN_S, NOT_ALL_TRIED
+from optimizer.explain.profile.repair import day_repairs
 from optimizer.explain.profile.why import limits_of, sentences, switches
 from optimizer.facts.profile import HOUR_S, HOURS, ProfileProblem
 from optimizer.questions.uniform import solve as solve_uniform
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
 
 
 def solve_day(
-    day: ProfileProblem, *, time_limit_s: float | None = None, progress: Callable[[Progress], None] | None = None
+    day: ProfileProblem,
+    *,
+    time_limit_s: float | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    repairs: bool = True,
 ) -> DayAnswer:
     """The provably best plan for a day, verified, or why there is none.
 
@@ -38,6 +44,7 @@ def solve_day(
         day: from ``load_problem``.
         time_limit_s: of the search; None searches until it is proved.
         progress: told of each phase.
+        repairs: look for changes that make an infeasible day feasible.
 
     Raises:
         ProblemError: an unknown rule is switched off, the space is too large, or a start takes longer than an hour.
@@ -51,7 +58,7 @@ def solve_day(
         say("searching")
         found = best_day(states, clock)
         if not found.rows:
-            return _none(day, states, found.outcome, clock)
+            return _none(day, states, found.outcome, clock, repairs)
         fixed = best_day(states, clock, constant=True)
         say("explaining")
         answer = _answer(
@@ -172,7 +179,7 @@ def _assumed(day: ProfileProblem) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _none(day: ProfileProblem, states: DayStates, outcome: str, clock: Clock) -> DayAnswer:
+def _none(day: ProfileProblem, states: DayStates, outcome: str, clock: Clock, repairs: bool) -> DayAnswer:
     answer = DayAnswer(
         problem=day.name, status="infeasible" if outcome == "infeasible" else "unknown", hours=(), shapes=(), cost=None, bound=None,
         fixed=None, fixed_label="", verification=unverified(),
@@ -197,4 +204,18 @@ def _none(day: ProfileProblem, states: DayStates, outcome: str, clock: Clock) ->
             "(schedule.most_changes_per_hour); allow more.",
         )
         answer = replace(answer, explanation=said)
-    return with_verification(answer, verify_day(day, answer))
+    answer = with_verification(answer, verify_day(day, answer))
+    if not repairs:
+        return answer
+    patience = Clock(EXPLAIN_WITHIN_S if clock.limit_s is None else clock.left_s, clock.ctrl_c)
+
+    def plan(changed: ProfileProblem) -> str | None:
+        other = DayStates(changed)
+        if not all(len(other.allowed(hour)) for hour in range(HOURS)):
+            return None
+        found = best_day(other, patience)
+        return _answer(changed, other, found.rows, "feasible", None, ()).label if found.rows else None
+
+    changes, cut = day_repairs(day, plan, patience)
+    said = (*answer.explanation, *((NOT_ALL_TRIED,) if cut else ()))
+    return replace(answer, repairs=changes, explanation=said)

@@ -93,10 +93,10 @@ def solve(
         if isinstance(problem, ClusterDayProblem):
             from optimizer.questions.cluster_day import solve_cluster_day
 
-            return solve_cluster_day(problem, time_limit_s=time_limit_s, progress=progress)
+            return solve_cluster_day(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs)
         from optimizer.questions.profile import solve_day
 
-        return solve_day(cast("ProfileProblem", problem), time_limit_s=time_limit_s, progress=progress)
+        return solve_day(cast("ProfileProblem", problem), time_limit_s=time_limit_s, progress=progress, repairs=repairs)
     if kind == "models":
         from optimizer.facts.cluster_models import ClusterModelsProblem
 

@@ -19,6 +19,7 @@ from optimizer.facts.inventory import (
     InventoryFailures,
     InventoryProblem,
     Losses,
+    NodeGroup,
     Rate,
 )
 from optimizer.facts.model import ModelFacts
@@ -36,6 +37,7 @@ from optimizer.reading.load import (
 )
 from optimizer.reading.money import in_ms
 from optimizer.reading.power import power_limits
+from optimizer.reading.prices import priced_as, prices_beside
 from optimizer.reading.workload import longest_allowed, workload_of
 
 
@@ -82,9 +84,13 @@ def inventory_from_dict(
     groups = node_groups(stated.cluster)
     domains = wide_domains(stated.domains, {group.name for group in groups})
     groups = in_one_host(groups, domains)
+    if stated.prices is not None:
+        groups = _priced(groups, prices_beside(stated.prices, folder))
     limits = power_limits(stated.power_limits_watts, groups, domains)
     if limits and stated.serving != "joint":
         raise ProblemError("power_limits_watts", f"are for serving: joint so far, not for {stated.serving}")
+    if stated.serving != "joint" and any(group.interruptions_per_hour for group in groups):
+        raise ProblemError("cluster", f"pricing: spot is for serving: joint so far, not for {stated.serving}")
     search = _one_budget(stated.search)
     alone = [group.gpu for group in groups if not group.gpu.peer_links]
     if alone:
@@ -135,8 +141,37 @@ def inventory_from_dict(
         raise ProblemError("workload", too_long(needed, problem.requirements, problem.model))
     refuse_impossible_context(problem.model, problem.requirements, problem.search)
     prices = [group.price_per_gpu_hour for group in groups]
+    weighed = objective.gpu_ms is not None or objective.price_of_a_second is not None
     objective = in_ms(objective, prices, work.requests_per_s, "price_per_gpu_hour in every group of cluster")
+    objective = objective.model_copy(update={"tolerance": _tolerance(objective, stated.serving, weighed=weighed)})
     return problem.model_copy(update={"objective": objective})
+
+
+def _priced(groups: tuple[NodeGroup, ...], prices: Mapping[str, float]) -> tuple[NodeGroup, ...]:
+    """The groups, each with the price of its GPUs and how they are paid for where it states none."""
+    return tuple(
+        group
+        if group.price_per_gpu_hour is not None
+        else group.model_copy(update={"price_per_gpu_hour": prices.get(priced_as(group.gpu.name, group.pricing))})
+        for group in groups
+    )
+
+
+SPARING = 0.01
+"""The share by which ``balanced`` may be above the least there is where that leaves GPUs unused: what a buyer would not pay for."""
+
+
+def _tolerance(objective: Objective, serving: str, *, weighed: bool) -> float | None:
+    """``objective.tolerance``, with its default."""
+    if objective.tolerance is None:
+        return SPARING if objective.preset == "balanced" and serving == "joint" and not weighed else None
+    if objective.tolerance and serving != "joint":
+        raise ProblemError("objective.tolerance", f"is for serving: joint so far, not for {serving}")
+    if objective.tolerance and objective.preset in ("fewest-gpus", "cheapest", "throughput"):
+        raise ProblemError(
+            "objective.tolerance", f"has no meaning beside {objective.preset}, which comes before the objective"
+        )
+    return objective.tolerance
 
 
 def _without_survive(values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], float, float | None]:

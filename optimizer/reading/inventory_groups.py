@@ -23,6 +23,7 @@ from optimizer.reading.load import (
     nvlink_domain,
     price_of_a_gpu,
 )
+from optimizer.reading.money import interruptions
 from optimizer.reading.power import with_idle, working_gpus
 
 
@@ -72,6 +73,8 @@ def node_groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
                 racks=entry.racks or 0,
                 zone=entry.zone,
                 price_per_gpu_hour=price_of_a_gpu(entry.price_per_gpu_hour, entry.price_per_node_hour, per_node, field),
+                pricing=entry.pricing,
+                interruptions_per_hour=interruptions(entry.pricing, entry.interruptions_per_hour, field),
                 node_power_limit_watts=watts,
                 host_watts=host,
                 idle_gpus=free - working,

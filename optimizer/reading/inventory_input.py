@@ -9,7 +9,7 @@ from pydantic import Field
 from optimizer.facts.base import Count, CountOrZero, Facts, Name, NonNegative, Positive
 from optimizer.facts.demand import Objective, Preset, Requirements, SearchLimits
 from optimizer.facts.engine import Engine
-from optimizer.facts.hardware import GpuFacts
+from optimizer.facts.hardware import GpuFacts, Pricing
 from optimizer.facts.overhead import EngineVersion, StatedOverhead
 from optimizer.facts.problem import Serving
 from optimizer.facts.workload import WorkloadInput
@@ -48,6 +48,13 @@ class GroupInput(Facts):
     price_per_gpu_hour: NonNegative | None = Field(default=None, description="Price of one GPU for one hour")
     price_per_node_hour: NonNegative | None = Field(
         default=None, description="Or: price of one node for one hour, shared by all its GPUs"
+    )
+    pricing: Pricing = Field(
+        default="on-demand", description="How the nodes are paid for; chooses the price of a price file"
+    )
+    interruptions_per_hour: Positive | None = Field(
+        default=None,
+        description="Of pricing: spot, how often the provider takes a node away; one is back after failures.repair_hours",
     )
     node_power_limit_watts: Positive | None = Field(
         default=None,
@@ -121,6 +128,10 @@ class InventoryFile(Facts):
     )
     failures: InventoryFailuresInput = Field(
         default=InventoryFailuresInput(), description="Failure rates and restart times; left out, published defaults"
+    )
+    prices: str | None = Field(
+        default=None,
+        description="Price file (docs/sweep.md) for GPUs whose price is not stated here, by their type and pricing",
     )
     model: str | dict[str, Any] = Field(description="Catalog name, path of a config.json, or its contents")
     workload: WorkloadInput = Field(description="The requests that arrive")

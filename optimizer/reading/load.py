@@ -25,9 +25,10 @@ from optimizer.reading import local_files
 from optimizer.reading.checkpoint import model_at
 from optimizer.reading.fields import what_is_one
 from optimizer.reading.files import Document, read_mapping
-from optimizer.reading.money import in_ms
+from optimizer.reading.money import in_ms, interruptions, with_interruptions
 from optimizer.reading.numbers import said_of_number
 from optimizer.reading.power import known_watts, with_idle, working_gpus
+from optimizer.reading.prices import priced_as, prices_beside
 from optimizer.reading.workload import longest_allowed, workload_of
 
 
@@ -74,6 +75,9 @@ def problem_from_dict(
         objective = Objective(preset=objective)
     model = model or resolve_model(stated.model, folder or Path())
     hardware = resolve_hardware(stated.hardware)
+    if stated.prices is not None and hardware.price_per_gpu_hour is None:
+        price = prices_beside(stated.prices, folder).get(priced_as(hardware.gpu.name, hardware.pricing))
+        hardware = hardware.model_copy(update={"price_per_gpu_hour": price})
     search = stated.search if hardware.gpu.peer_links else by_itself(stated.search, hardware.gpu)
     model = served_on(model, stated.engine, [hardware.gpu])
     try:
@@ -94,6 +98,10 @@ def problem_from_dict(
         )
     except ValidationError as error:
         raise first_error(error, values) from None
+    if objective.tolerance is not None:
+        raise ProblemError(
+            "objective.tolerance", "is for cluster:, whose groups differ; with hardware: weigh GPUs by gpu_ms"
+        )
     if problem.serving != "joint" and hardware.power_limit_watts is not None:
         said = f"is for serving: joint, not for {problem.serving}; node_power_limit_watts holds for pools too"
         raise ProblemError("hardware.power_limit_watts", said)
@@ -167,7 +175,11 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
         host_memory_gb=stated.host_memory_gb,
         cpu_cores=stated.cpu_cores,
         price_per_gpu_hour=price_of_a_gpu(stated.price_per_gpu_hour, stated.price_per_node_hour, per_node, "hardware"),
-        failures=defaults.model_copy(update=overrides),
+        failures=with_interruptions(
+            defaults.model_copy(update=overrides),
+            interruptions(stated.pricing, stated.interruptions_per_hour, "hardware"),
+        ),
+        pricing=stated.pricing,
         power_limit_watts=stated.power_limit_watts,
         node_power_limit_watts=stated.node_power_limit_watts,
         host_watts=stated.host_watts,

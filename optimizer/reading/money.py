@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from optimizer.facts.demand import Objective
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.hardware import FailureRates, Pricing
 
 _OF_MS = ("latency_weight", "unserved_weight", "unserved_penalty_ms", "gpu_ms")
 HOUR_S = 3600
@@ -46,3 +47,27 @@ def in_ms(objective: Objective, prices: list[float | None], requests_per_s: floa
         weights["unserved_penalty_ms"] = 1000 * lost / second
     prices_gone = {"price_of_a_second": None, "price_of_an_unserved_request": None}
     return objective.model_copy(update={**weights, **prices_gone})
+
+
+def interruptions(pricing: Pricing, stated: float | None, field: str) -> float:
+    """How often an hour the provider takes a node away; 0 where it does not.
+
+    Args:
+        field: of the hardware or group, for messages.
+
+    Raises:
+        ProblemError: nothing is stated of spot nodes, or it is stated of others.
+    """
+    if pricing == "spot" and stated is None:
+        said = "is needed with pricing: spot: the provider's rate, such as 0.05; the choice rests on it"
+        raise ProblemError(f"{field}.interruptions_per_hour", said)
+    if pricing != "spot" and stated is not None:
+        raise ProblemError(f"{field}.interruptions_per_hour", f"is of spot nodes; state pricing: spot, not {pricing}")
+    return stated or 0.0
+
+
+def with_interruptions(failures: FailureRates, per_hour: float) -> FailureRates:
+    """Failures of nodes together with how often they are taken away."""
+    if not per_hour:
+        return failures
+    return failures.model_copy(update={"node_mtbf_hours": 1 / (1 / failures.node_mtbf_hours + per_hour)})

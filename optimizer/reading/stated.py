@@ -134,7 +134,12 @@ def _hardware(hardware: HardwareFacts) -> dict[str, Any]:
     domain, working, built_in = hardware.nvlink_domain_gpus, hardware.gpus_per_node, hardware.built_in_per_node
     values |= {"gpus_per_node": built_in}
     values["nvlink_domain_gpus"] = domain // working * built_in if domain > working else domain
-    for field in ("idle_gpus_per_node", *(() if hardware.host_watts else ("host_watts",))):
+    # What spot nodes fail more often is among the failures.
+    for field in (
+        "idle_gpus_per_node",
+        *(("pricing",) if hardware.pricing != "reserved" else ()),
+        *(() if hardware.host_watts else ("host_watts",)),
+    ):
         values.pop(field)
     for field in ("nvlink_domain_gpus", "nvlink_gb_per_s", "pcie_gb_per_s", "gpus_per_node"):
         shorter = {k: v for k, v in values.items() if k != field}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from optimizer.catalog.recovery import recovery_facts
-from optimizer.facts.inventory import InventoryProblem, NodeGroup
+from optimizer.facts.inventory import TOTAL, InventoryProblem, NodeGroup
 from optimizer.reading.stated import Stated
 
 
@@ -23,6 +23,14 @@ def inventory_stated_of(problem: InventoryProblem) -> Stated:
         domains.setdefault(domain.level, {})[domain.name] = list(domain.groups)
     if domains:
         values["domains"] = domains
+    limits: dict[str, Any] = {}
+    for limit in problem.power_limits:
+        if limit.level == TOTAL:
+            limits[TOTAL] = limit.watts
+        else:
+            limits.setdefault(limit.level, {})[limit.name] = limit.watts
+    if limits:
+        values["power_limits_watts"] = limits
     for section in ("workload", "requirements", "objective", "search"):
         data = getattr(problem, section).model_dump(exclude_defaults=True)
         values[section] = {k: list(v) if isinstance(v, tuple) else v for k, v in data.items() if v is not None}
@@ -42,8 +50,12 @@ def inventory_stated_of(problem: InventoryProblem) -> Stated:
 
 
 def _group(group: NodeGroup) -> dict[str, Any]:
-    left_out = {"assumed", *({"internode_gbit_per_s"} if group.assumed else ())}
+    left_out = {"assumed", "idle_gpus", *({"internode_gbit_per_s"} if group.assumed else ())}
+    left_out |= {name for name in ("interruptions_per_hour", "host_watts") if not getattr(group, name)}
+    left_out |= {"pricing"} if group.pricing == "on-demand" else set()
     data = {name: value for name, value in group.model_dump(exclude=left_out).items() if value is not None}
+    # A file states the free GPUs; those that a power limit lets work follow from it.
+    data["free_gpus"] = group.free_gpus + group.idle_gpus
     if not data["racks"]:
         del data["racks"]
     return data

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from optimizer.explain.common.numbers import milliseconds
 from optimizer.facts.profile import HOURS
+from optimizer.render.as_json import changes_data
 from optimizer.render.inventory import inventory_data
 from optimizer.render.pools import STYLES
 from optimizer.render.text import STATUS_WORDS, console, costs_sentence, model_sentences, verification_lines
@@ -23,6 +24,10 @@ def cluster_day_data(answer: ClusterDayAnswer) -> dict[str, Any]:
     data = asdict(answer)
     for hours, one in zip(data["hours"], answer.hours, strict=True):
         hours["answer"] = inventory_data(one.answer)
+    data["repairs"] = [
+        {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
+        for repair in answer.repairs
+    ]
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "cluster_day",
@@ -31,7 +36,6 @@ def cluster_day_data(answer: ClusterDayAnswer) -> dict[str, Any]:
         "objective": None,
         "metrics": None,
         "rules": [],
-        "repairs": [],
         "cost_source": "analytic",
         "feasible": None,
         "optimum": None,
@@ -48,6 +52,8 @@ def print_cluster_day(answer: ClusterDayAnswer, *, full: bool = True, launch: Se
     )
     for sentence in answer.explanation:
         out.print(Text("  " + sentence))
+    for number, repair in enumerate(answer.repairs, start=1):
+        out.print(Text(f"  Repair {number}. {repair.sentence}"))
     if answer.hours:
         out.print(_hours(answer))
         out.print(Text("Switch-over", "bold"))

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from optimizer.explain.common.numbers import milliseconds, time_or_none
-from optimizer.render.as_json import strategy_data
+from optimizer.render.as_json import changes_data, strategy_data
 from optimizer.render.text import STATUS_WORDS, console, costs_sentence, model_sentences, verification_lines
 from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.day import DayAnswer, HourOfDay
@@ -25,6 +25,10 @@ def day_data(answer: DayAnswer) -> dict[str, Any]:
         hour["strategy"] = strategy_data(one.strategy)
     for shape, of in zip(data["shapes"], answer.shapes, strict=True):
         shape["strategy"] = strategy_data(of.strategy)
+    data["repairs"] = [
+        {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
+        for repair in answer.repairs
+    ]
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "day",
@@ -33,7 +37,6 @@ def day_data(answer: DayAnswer) -> dict[str, Any]:
         "objective": None,
         "metrics": None,
         "rules": [],
-        "repairs": [],
         "cost_source": "analytic",
         "feasible": None,
         "optimum": None,
@@ -50,6 +53,8 @@ def print_day(answer: DayAnswer, *, full: bool = True, launch: Sequence[str] = (
     )
     for sentence in answer.explanation:
         out.print(Text("  " + sentence))
+    for number, repair in enumerate(answer.repairs, start=1):
+        out.print(Text(f"  Repair {number}. {repair.sentence}"))
     if answer.hours:
         out.print(_hours(answer))
         out.print(Text("Switch-over", "bold"))

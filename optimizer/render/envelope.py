@@ -227,11 +227,13 @@ def _cluster_pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
 
 def _day(properties: dict[str, Any], inner: dict[str, Any]) -> None:
     with_gpus(inner)
+    inner["DayRepair"]["properties"]["changes"] = CHANGES
     properties |= {name: {"type": "null"} for name in ("strategy", "objective", "metrics")}
     properties["label"] = {"type": "string"}
 
 
 def _cluster_day(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    inner["DayRepair"]["properties"]["changes"] = CHANGES
     properties |= {name: {"type": "null"} for name in ("strategy", "objective", "metrics")}
     properties["label"] = {"type": "string"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from optimizer.results.answer import Conflict, ModelRead, Status, Verification
-from optimizer.results.day import DayCost
+from optimizer.results.day import DayCost, DayRepair
 from optimizer.results.inventory import InventoryAnswer, instance_label
 
 
@@ -73,6 +73,8 @@ class ClusterDayAnswer:
     """What to do when, in sentences."""
     conflicts: tuple[Conflict, ...] = ()
     """Why nothing is feasible: at the largest rate."""
+    repairs: tuple[DayRepair, ...] = ()
+    """What would make it feasible."""
     search_limits: tuple[str, ...] = ()
     """Sentences on what was not considered."""
     model: ModelRead | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer.results.answer import Conflict, ModelRead, Status, Strategy, Verification
+from optimizer.results.answer import Change, Conflict, ModelRead, Status, Strategy, Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,18 @@ class DayCost:
 
 
 @dataclass(frozen=True, slots=True)
+class DayRepair:
+    """A change of the problem file that lets a day be carried."""
+
+    changes: tuple[Change, ...]
+    """What to set, all together."""
+    sentence: str
+    """The changes in words."""
+    result: str
+    """Short name of the plan that there is then."""
+
+
+@dataclass(frozen=True, slots=True)
 class DayAnswer:
     """What ``solve`` found for a day."""
 
@@ -103,6 +115,8 @@ class DayAnswer:
     """What to do when, in sentences, from midnight."""
     conflicts: tuple[Conflict, ...] = ()
     """Why nothing is feasible: of the first hour in which nothing is."""
+    repairs: tuple[DayRepair, ...] = ()
+    """What would make it feasible."""
     search_limits: tuple[str, ...] = ()
     """Sentences on what was not considered."""
     model: ModelRead | None = None

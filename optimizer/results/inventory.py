@@ -155,6 +155,20 @@ class InventoryRepair:
 
 
 @dataclass(frozen=True, slots=True)
+class LeastObjective:
+    """The set of instances with the least objective, where the answer is one within ``objective.tolerance`` of it that spends less."""
+
+    value_ms: int
+    """Its objective in whole ms per request, rounded up."""
+    gpus_used: int
+    """GPUs that it uses."""
+    price_per_hour: float | None
+    """Of these GPUs; None: not every price is known."""
+    label: str
+    """Short name of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class InventoryAnswer:
     """What ``solve`` found for an inventory, or ``check`` about one with decisions fixed.
 
@@ -223,6 +237,8 @@ class InventoryAnswer:
     """Board power of the GPUs in use, as vendors state it, kW; None: not of all known."""
     kwh_per_million_output_tokens_at_most: float | None = None
     """That power for as long as a million output tokens take, kWh."""
+    least: LeastObjective | None = None
+    """What has the least objective, where the answer spends less within ``objective.tolerance`` of it; None: it is the answer."""
     simulations: tuple[PoolSimulation, ...] = ()
     """Of a trace, one for each pool that could be played."""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
+from optimizer.reading.prices import priced_as
 from optimizer.reading.stated import Stated
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.inventory import InventoryAnswer, instance_label
@@ -38,7 +39,7 @@ def inventory_problem(stated: Stated, spec: Spec, prices: Mapping[str, float]) -
 def priced(problem: InventoryProblem, prices: Mapping[str, float]) -> InventoryProblem:
     """The inventory with a price, where one is known, for every group that states none."""
     groups = tuple(
-        group.model_copy(update={"price_per_gpu_hour": prices.get(group.gpu.name)})
+        group.model_copy(update={"price_per_gpu_hour": prices.get(priced_as(group.gpu.name, group.pricing))})
         if group.price_per_gpu_hour is None
         else group
         for group in problem.groups

@@ -10,6 +10,7 @@ from typing import Any
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.questions.many import ProblemFamily, solve_many
+from optimizer.reading.prices import priced_as
 from optimizer.reading.question import kind_of_values
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer
@@ -135,7 +136,7 @@ class Maker:
         else:
             problem = changed.problem()
         hardware = problem.hardware
-        price = self._prices.get(hardware.gpu.name)
+        price = self._prices.get(priced_as(hardware.gpu.name, hardware.pricing))
         if price is not None and hardware.price_per_gpu_hour is None:
             hardware = hardware.model_copy(update={"price_per_gpu_hour": price})
         return problem.model_copy(update={"hardware": hardware}), (aside,) if aside else ()

@@ -116,3 +116,32 @@ def test_what_is_refused(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(ProblemError) as raised:
         priced(chain_from_dict({name: value for name, value in stated(**changes).items() if value is not None}))
     assert raised.value.field == field
+
+
+def test_why_not_moves_the_others_around_stated_layers() -> None:
+    """The best is a line of single nodes: with one of them at the front the others follow in their order, and nothing is lost."""
+    from optimizer.questions.chain_check import why_not_chain
+    from optimizer.reading.proposal import chain_proposal_from_dict
+
+    problem = priced(
+        chain_from_dict(
+            stated(
+                model="llama3-70b",
+                cluster__nodes=[
+                    {"name": f"{kind}{number}", "type": kind}
+                    for kind, count in (("A100", 2), ("L4", 4), ("T4x2", 2))
+                    for number in range(count)
+                ],
+            )
+        )
+    )
+    best = solve_chain(problem, time_limit_s=20)
+    last = max(best.placement, key=lambda held: held.start)
+    assert last.start
+    moved = why_not_chain(problem, chain_proposal_from_dict({"nodes": {last.node: [0, last.layers]}}), time_limit_s=20)
+    assert moved.verdict == "tie" and moved.foil_tokens_per_s == best.value
+    alone = why_not_chain(
+        problem, chain_proposal_from_dict({"nodes": {"A1000": [0, 1], "A1001": [1, 1]}}), time_limit_s=20
+    )
+    assert (alone.verdict, alone.foil_bound_tokens_per_s) == ("not allowed", 0.0)
+    assert "that are left" in alone.sentences[0]

@@ -115,7 +115,9 @@ def test_a_dearer_plan_than_the_cheapest_is_refuted() -> None:
         "requirements": {"max_batch": 4, "max_sequence_tokens": 2048},
         "objective": "cheapest",
     }
-    fast = solve_inventory(inventory_from_dict(values | {"objective": "balanced"}), ranges=False)
+    fast = solve_inventory(
+        inventory_from_dict(values | {"objective": {"preset": "balanced", "tolerance": 0}}), ranges=False
+    )
     cheap = inventory_from_dict(values)
     best = solve_inventory(cheap, ranges=False)
     assert best.price_per_hour is not None and fast.price_per_hour is not None

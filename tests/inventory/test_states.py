@@ -9,7 +9,7 @@ import pytest
 
 from optimizer.search.inventory.states import Site, Standing, Unavailable
 
-RATES = Unavailable(gpu=0.03, node=0.05, rack=0.07, zone=0.11, stated=0.02)
+RATES = Unavailable(gpu=0.03, nodes=(0.05, 0.2), rack=0.07, zone=0.11, stated=0.02)
 
 
 def brute(site: Site, rates: Unavailable) -> dict[tuple[int, ...], float]:
@@ -26,7 +26,11 @@ def brute(site: Site, rates: Unavailable) -> dict[tuple[int, ...], float]:
             mine |= {("wide", *wide) for wide in site.wide_of_node.get(node, ())}
         needs.append(mine)
         for part in sorted(mine - known, key=repr):
-            share = rates.of(str(part[1])) if part[0] == "wide" else getattr(rates, str(part[0]))
+            if part[0] == "node":
+                assert isinstance(part[1], int)
+                share = rates.nodes[site.kind_of_node[part[1]]]
+            else:
+                share = rates.of(str(part[1])) if part[0] == "wide" else getattr(rates, str(part[0]))
             parts.append((part, share))
         known |= mine
     found: dict[tuple[int, ...], float] = {}
@@ -42,24 +46,27 @@ def brute(site: Site, rates: Unavailable) -> dict[tuple[int, ...], float]:
 
 
 CASES = {
-    "two instances on one node": Site(1, [Standing(0, ((0, 2),)), Standing(0, ((0, 1),))], {0: None}, {}),
+    "two instances on one node": Site(1, [Standing(0, ((0, 2),)), Standing(0, ((0, 1),))], {0: None}, {}, {0: 0}),
     "racks with several nodes": Site(
         2,
         [Standing(0, ((0, 1),)), Standing(1, ((1, 1),)), Standing(0, ((2, 1),)), Standing(1, ((3, 1),))],
         {0: "a", 1: "a", 2: "b", 3: "b"},
         {},
+        {0: 0, 1: 1, 2: 0, 3: 0},
     ),
     "one over two nodes, another beside it": Site(
         2,
         [Standing(0, ((0, 2), (1, 2))), Standing(1, ((1, 1),)), Standing(1, ((2, 1),))],
         {0: "a", 1: "a", 2: None},
         {},
+        {0: 0, 1: 1, 2: 1},
     ),
     "zones and a switch across them": Site(
         1,
         [Standing(0, ((0, 1),)), Standing(0, ((1, 1),)), Standing(0, ((2, 1),))],
         {0: None, 1: None, 2: "r"},
         {0: (("zone", "x"), ("switch", "s")), 1: (("zone", "y"), ("switch", "s")), 2: (("zone", "y"),)},
+        {0: 0, 1: 0, 2: 1},
     ),
 }
 
@@ -85,5 +92,5 @@ def test_two_instances_on_one_node_by_hand() -> None:
 
 
 def test_what_never_fails_is_never_down() -> None:
-    spread = CASES["zones and a switch across them"].spread(Unavailable(0, 0, 0, 0, 0))
+    spread = CASES["zones and a switch across them"].spread(Unavailable(0, (0, 0), 0, 0, 0))
     assert spread.down.tolist() == [[0]] and spread.probability.tolist() == [1.0]

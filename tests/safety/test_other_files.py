@@ -22,8 +22,8 @@ from optimizer.facts.text import visible
 from optimizer.reading.benchmarks import benchmark_rows
 from optimizer.reading.documents import Refused, yaml_values
 from optimizer.reading.measurements import read_table
+from optimizer.reading.prices import dated, load_prices
 from optimizer.reading.start_log import read_start_log, start_log
-from optimizer.sweeps.prices import dated, load_prices
 
 READERS: dict[str, Callable[[str], Any]] = {
     "prices": load_prices,

@@ -10,6 +10,8 @@ import pytest
 
 from optimizer import Fixed, ProblemError, check, problem_from_dict, solve
 from optimizer.facts.hardware import HardwareFacts
+from optimizer.facts.problem import Problem
+from optimizer.reading.stated import stated_of
 from optimizer.search.uniform import replica_counts
 from optimizer.search.uniform.replica_counts import considered
 from optimizer.search.uniform.solve import Solver
@@ -91,3 +93,14 @@ def test_what_is_not_known_is_asked_for() -> None:
     assert stated.gpu.idle_watts == 50
     with pytest.raises(ProblemError, match="serving: joint"):
         problem_from_dict(changed(SMALL, serving="disaggregated", hardware__power_limit_watts=3000))
+
+
+def test_hardware_is_stated_as_it_is() -> None:
+    for stated in (
+        {"node_power_limit_watts": 2500, "host_watts": 300},
+        {"power_limit_watts": 4000},
+        {"pricing": "reserved"},
+    ):
+        problem = problem_from_dict(changed(SMALL, **{f"hardware__{key}": value for key, value in stated.items()}))
+        assert isinstance(problem, Problem)
+        assert problem_from_dict(stated_of(problem).values) == problem

@@ -10,9 +10,9 @@ import pytest
 
 from optimizer import problem_from_dict, sweep
 from optimizer.facts.errors import ProblemError
+from optimizer.reading.prices import load_prices
 from optimizer.sweeps.curve import better, curves, read
 from optimizer.sweeps.points import Point
-from optimizer.sweeps.prices import load_prices
 from optimizer.sweeps.recommend import recommend
 from tests.generate import random_problem
 from tests.sweep.problems import SMALL

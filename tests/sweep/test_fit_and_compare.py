@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 from optimizer import problem_from_dict, solve
 from optimizer.cli.program import app
 from optimizer.facts.errors import ProblemError
+from optimizer.reading.prices import dated, load_prices
 from optimizer.reading.question import load_question, question_from_dict
 from optimizer.render.compare_plot import comparison_plot
 from optimizer.sweeps.compare import HOURS_OF_A_MONTH, LOADS, cheapest, compare, over_loads
 from optimizer.sweeps.fit import fit
-from optimizer.sweeps.prices import dated, load_prices
 from optimizer.verify import verify_answer
 from tests.conftest import changed
 

@@ -118,7 +118,7 @@ def answer_for(
         for o, n, r in zip(first, sizes, rates, strict=True)
     ]
     members = members_of(
-        site, standing, [kinds.index(one.kind) for one in stood], rates_of(stated.failures, stated.levels())
+        site, standing, [kinds.index(one.kind) for one in stood], rates_of(stated, stated.failing_levels())
     )
     found = totals(families, float(demand), LoadWeights.of(stated.objective), states_of(stated, members, sizes))
     return _answer(stated, site, candidates, pools, standing, stood, found, status)

@@ -46,7 +46,7 @@ def distribution(
     stated: InventoryProblem, placed: list[PlacedInstance], families: list[int]
 ) -> dict[tuple[int, ...], float]:
     sizes = [families.count(family) for family in range(max(families) + 1)]
-    members = members_of(CheckedSite(stated), placed, families, rates_of(stated.failures, stated.levels()))
+    members = members_of(CheckedSite(stated), placed, families, rates_of(stated, stated.failing_levels()))
     found = states_of(stated, members, sizes)
     assert np.isclose(found.probability.sum(), 1, atol=1e-14)
     assert abs(found.leaving.sum()) < 1e-12  # nothing leaves the set of all states
@@ -102,7 +102,7 @@ def exact_totals() -> tuple[list[InstanceFamily], Totals]:
     for t, count, rate in ((1, 3, 15.0), (2, 1, 15.0)):
         one = instances.of(group, shape(t))
         families.append(InstanceFamily(curves.of(one), count, rate, 24.0 if t == 1 else 30.0))
-    members = members_of(CheckedSite(LAID_OUT), PLACED, FAMILY_OF, rates_of(LAID_OUT.failures, LAID_OUT.levels()))
+    members = members_of(CheckedSite(LAID_OUT), PLACED, FAMILY_OF, rates_of(LAID_OUT, LAID_OUT.failing_levels()))
     return families, totals(families, 60.0, LoadWeights.of(LAID_OUT.objective), states_of(LAID_OUT, members, [3, 1]))
 
 
@@ -110,7 +110,7 @@ def test_every_state_of_every_part() -> None:
     """2^14 states of named parts: value, availability, and the frequency of outages part by part."""
     families, found = exact_totals()
     weights = LoadWeights.of(LAID_OUT.objective)
-    levels = levels_of(CheckedSite(LAID_OUT), LAID_OUT.failures, PLACED)
+    levels = levels_of(CheckedSite(LAID_OUT), PLACED)
     parts = [(level, part) for level in levels for part in range(level.parts)]
     assert len(parts) == 5 + 4 + 2 + 1 + 2
     victims = [set(level.instance[level.part == part].tolist()) for level, part in parts]
@@ -136,7 +136,7 @@ def test_every_state_of_every_part() -> None:
 def test_simulation_and_sampling_contain_the_exact_value_and_nothing_far_from_it() -> None:
     families, found = exact_totals()
     setting = (
-        levels_of(CheckedSite(LAID_OUT), LAID_OUT.failures, PLACED), REPAIR_H, families, np.array(FAMILY_OF), 60.0,
+        levels_of(CheckedSite(LAID_OUT), PLACED), REPAIR_H, families, np.array(FAMILY_OF), 60.0,
         LoadWeights.of(LAID_OUT.objective),
     )  # fmt: skip
     for seed in range(1, 6):

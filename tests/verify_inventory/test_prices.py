@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optimizer.questions.inventory import solve_inventory
+from optimizer.questions.inventory import solve_inventory, without_tolerance
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidates import Candidates
@@ -59,7 +59,7 @@ def test_nodes_are_filled_as_well_as_they_can_be() -> None:
 
 def test_four_plain_groups_are_proved_by_price() -> None:
     """No racks stated, so that a pipeline may stand on any two groups: none has to be built or looked at."""
-    problem = load_inventory(PLAIN)
+    problem = without_tolerance(load_inventory(PLAIN))
     answer = solve_inventory(problem, ranges=False)
     assert answer.status == "optimal" and answer.verification.passed
     assert answer.verification.optimality == "exhaustive" and answer.verification.compared == 0

@@ -71,13 +71,22 @@ def offered_formats(problem: Problem, fixed: Fixed | None) -> list[Relaxation]:
     relaxations = []
     weights = search.weight_precision or (model.native_weight_format,)
     narrow = set(get_args(WeightFormat)) - {"fp16", "bf16"}
-    runs = kernels.runs_weights("fp8", model.quantization, gpu)
+    # As wide as is enough: 8 bit before 4, which costs more of the answers' quality.
+    narrower: tuple[WeightFormat, ...] = ("fp8", "int4")
+    runs = [form for form in narrower if kernels.runs_weights(form, model.quantization, gpu)]
     if runs and not (fixed and fixed.weight_precision) and not narrow & set(weights):
-        assert "fp8" in get_args(WeightFormat)
-        relaxations.append(one_value("fp8 weights", "candidate", "search.weight_precision", (), 2, [*weights, "fp8"]))
+        field, most = "search.weight_precision", {"search.weight_precision": [*weights, *runs]}
+        relaxations.append(
+            Relaxation(
+                "fp8 weights", "candidate", field, (), 2, len(runs), lambda k: {field: [*weights, *runs[:k]]}, most
+            )
+        )
     caches = search.kv_precision or (model.native_kv_format,)
-    runs = kernels.runs_cache("fp8", model.quantization, gpu)
-    if runs and not (fixed and fixed.kv_precision) and "fp8" not in caches:
+    if (
+        kernels.runs_cache("fp8", model.quantization, gpu)
+        and not (fixed and fixed.kv_precision)
+        and "fp8" not in caches
+    ):
         assert "fp8" in get_args(KvFormat)
         relaxations.append(one_value("fp8 KV", "candidate", "search.kv_precision", (), 2, [*caches, "fp8"]))
     return relaxations

@@ -23,6 +23,7 @@ def inventory_sentences(problem: InventoryProblem, answer: InventoryAnswer, foun
         return _nothing(problem, answer, found)
     said = [_pools(problem, answer)]
     said += _price(answer)
+    said += _spot(problem, answer)
     said += _objective(problem, answer, found)
     said += [_loss(problem, loss) for loss in answer.losses]
     said += _reliability(problem, answer)
@@ -64,6 +65,15 @@ def beside_sentence(
             f"{milliseconds(optimum.objective.value)} per request."
         )
     first, lead = behind(problem, answer, optimum), answer.objective.value - optimum.objective.value
+    if optimum.least is not None and lead < 0:
+        best = f"{optimum.label}, which spends less within {_percent(problem.objective.tolerance or 0)} of the least objective"
+        more = answer.objective.value - optimum.least.value_ms
+        least = (
+            "It has the least objective there is"
+            if more <= 0
+            else f"It is {milliseconds(more)} above the least objective there is"
+        )
+        return f"It keeps every rule. {least}, and is {milliseconds(-lead)} per request better than {best} (objective.tolerance)."
     if first < 0 or (first == 0 and lead < 0):
         ahead = f"{milliseconds(-lead)} per request" if first == 0 else _of_tier(problem, -first)
         left_out = f" and leaves this out ({', '.join(outside)})" if outside else ""
@@ -150,6 +160,21 @@ def _price(answer: InventoryAnswer) -> list[str]:
     return [f"The GPUs in use cost {answer.price_per_hour:,.2f} an hour{of_tokens}."]
 
 
+def _spot(problem: InventoryProblem, answer: InventoryAnswer) -> list[str]:
+    """Which GPUs in use the provider may take away, and how often."""
+    nodes = {place.node for one in (answer.placement.instances if answer.placement else ()) for place in one.gpus}
+    said = []
+    for group in problem.groups:
+        here = sum(group.node_name(index) in nodes for index in range(group.nodes))
+        if group.interruptions_per_hour and here:
+            hours = 1 / (here * group.interruptions_per_hour)
+            said.append(
+                f"{group.name} is spot: of the {count(here, 'node')} in use one is taken away every {hours:,.3g} hours in the mean, "
+                f"and is back after {problem.failures.repair_hours.value:g}."
+            )
+    return said
+
+
 def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: InventoryFound) -> list[str]:
     objective, mean = answer.objective, answer.request_mean_ms
     if objective is None or mean is None:
@@ -158,6 +183,8 @@ def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: Invent
     proof = {
         "optimal": "proved best: no other set of instances "
         + ("with the fixed decisions " if found.fixed else "")
+        + ("that costs as little" if problem.priced else "with so few GPUs") * (answer.least is not None)
+        + " " * (answer.least is not None)
         + "comes below that whole millisecond",
         "feasible": f"not proved best: nothing below {milliseconds(objective.bound)} is possible, a gap of {objective.gap:.2%}",
     }.get(answer.status, "")
@@ -170,8 +197,13 @@ def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: Invent
         f"With everything up a request takes {milliseconds(mean)} in the mean.",
         *cheaper_lost(w, w.latency * mean),
     ]
-    if answer.status == "optimal" and answer.gpus_used < answer.gpus_free:
-        if found.ties_settled:
+    if answer.least is None and answer.status == "optimal" and answer.gpus_used < answer.gpus_free:
+        if found.ties_settled and problem.objective.tolerance:
+            what = "costs less" if problem.priced else "has fewer GPUs"
+            said.append(
+                f"No set of instances within {_percent(problem.objective.tolerance)} of it {what} (objective.tolerance)."
+            )
+        elif found.ties_settled:
             said.append(
                 "No set of instances that costs less, or as much with fewer GPUs, reaches the same whole millisecond."
                 if problem.priced
@@ -179,7 +211,32 @@ def _objective(problem: InventoryProblem, answer: InventoryAnswer, found: Invent
             )
         else:
             said.append("Whether fewer GPUs reach the same whole millisecond was not settled in the time.")
-    return said
+    return said + _least(problem, answer, found)
+
+
+def _least(problem: InventoryProblem, answer: InventoryAnswer, found: InventoryFound) -> list[str]:
+    """What the GPUs that are left out would add, where the answer spends less within the tolerance."""
+    least, objective = answer.least, answer.objective
+    if least is None or objective is None:
+        return []
+    more, share_of = objective.value - least.value_ms, (objective.value - least.value_ms) / max(1, least.value_ms)
+    words = (
+        count(least.gpus_used - answer.gpus_used, "more GPU") if least.gpus_used > answer.gpus_used else "other GPUs"
+    )
+    price = ""
+    if least.price_per_hour is not None and answer.price_per_hour is not None:
+        price = f" at {least.price_per_hour - answer.price_per_hour:,.2f} an hour more"
+    what = "costs the least" if problem.priced else "uses the fewest GPUs"
+    proof = "proved" if found.ties_settled else "not proved"
+    return [
+        f"This {what} within {_percent(problem.objective.tolerance or 0)} of the least objective ({proof}). The least, "
+        f"{milliseconds(least.value_ms)}, takes {words}{price} for {milliseconds(more)} ({share_of:.2%}) less: {least.label}. "
+        f"objective.tolerance: 0 takes it."
+    ]
+
+
+def _percent(part: float) -> str:
+    return f"{part * 100:.3g} %"
 
 
 def _loss(problem: InventoryProblem, loss: LossScenario) -> str:

@@ -22,7 +22,12 @@ def little_used(problem: InventoryProblem, answer: InventoryAnswer, solver: Inve
         sentence for index in range(len(problem.groups)) if (sentence := _group(problem, answer, solver, best, index))
     ]
     # Where power keeps GPUs from working, what they would add is not known.
-    if answer.status == "optimal" and answer.gpus_used < answer.gpus_free and not problem.power_limits:
+    if (
+        answer.status == "optimal"
+        and answer.gpus_used < answer.gpus_free
+        and not problem.power_limits
+        and answer.least is None
+    ):
         idle = answer.gpus_free - answer.gpus_used
         said.append(f"The {count(idle, 'GPU')} that stay unused would better the objective by less than a millisecond.")
     return said

@@ -146,7 +146,9 @@ def _gpu_count(quantities: Quantities) -> str:
         int(quantities.space.gpus.min(initial=2**62)) if quantities.space.rows else 0,
     )
     if least > there:
-        return f"the strategy uses {count(least, 'GPU')} and there {'is' if there == 1 else 'are'} {there:,}"
+        hardware = quantities.problem.hardware
+        kept = f" {gpus_words(hardware)}" if hardware.idle_gpus_per_node else ""
+        return f"the strategy uses {count(least, 'GPU')} and there {'is' if there == 1 else 'are'} {there:,}{kept}"
     return fixed_count(quantities.problem)
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from optimizer.facts.inventory import InventoryProblem
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.search.inventory.candidate import InstanceCandidate
 from optimizer.search.uniform.quantities import ObjectiveWeights
 
@@ -83,23 +83,32 @@ def down_counts_of(problem: InventoryProblem) -> DownCounts:
     w = ObjectiveWeights.of(problem.objective)
     worth = [event for event in events if event.probability * w.unserved * w.penalty_ms > LEAST_MS]
     worth.sort(key=lambda event: -event.probability)
-    node = failures.unavailability("gpu") + failures.unavailability("node")
+    node = failures.unavailability("gpu") + max(node_unavailability(problem, group) for group in groups)
     single = node * w.unserved * w.penalty_ms > SINGLE_MS
     return DownCounts(none, tuple(worth[:MOST_EVENTS]), bool(worth) or single)
 
 
-def inner_availability(problem: InventoryProblem, candidate: InstanceCandidate) -> float:
-    """The probability that the GPUs and nodes of an instance are up."""
+def node_unavailability(problem: InventoryProblem, group: NodeGroup) -> float:
+    """Share of time that a node of a group is down, or taken away."""
     failures = problem.failures
-    return (1 - failures.unavailability("gpu")) ** candidate.gpus * (
-        1 - failures.unavailability("node")
-    ) ** candidate.nodes
+    kept = 1 - failures.unavailability("node")
+    if group.interruptions_per_hour:
+        kept /= 1 + group.interruptions_per_hour * failures.repair_hours.value
+    return 1 - kept
+
+
+def inner_availability(problem: InventoryProblem, groups: Sequence[int], candidate: InstanceCandidate) -> float:
+    """The probability that the GPUs and nodes of an instance on these groups are up."""
+    up = (1 - problem.failures.unavailability("gpu")) ** candidate.gpus
+    for index, part in zip(groups, candidate.parts, strict=True):
+        up *= (1 - node_unavailability(problem, problem.groups[index])) ** part.nodes
+    return up
 
 
 def availability(problem: InventoryProblem, groups: Sequence[int], candidate: InstanceCandidate) -> float:
     """A(τ) on a place: every part of the inventory that the instance touches is up."""
     failures, there = problem.failures, [problem.groups[index] for index in groups]
-    up = inner_availability(problem, candidate)
+    up = inner_availability(problem, groups, candidate)
     if there[0].rack or there[0].racks:
         # Both groups of a pipeline over two are in one rack.
         up *= 1 - failures.unavailability("rack")
@@ -119,7 +128,9 @@ def all_up(problem: InventoryProblem) -> float:
         if level == "gpu":
             parts = problem.gpus
         elif level == "node":
-            parts = sum(group.nodes for group in problem.groups)
+            for group in problem.groups:
+                up *= (1 - node_unavailability(problem, group)) ** group.nodes
+            continue
         elif level == "rack":
             parts = sum(group.racks for group in problem.groups)
             parts += len({group.rack for group in problem.groups if group.rack is not None})

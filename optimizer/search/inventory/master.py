@@ -102,7 +102,7 @@ class Master:
             most = min(group.nodes * (group.free_gpus // part.gpus_per_node) // part.nodes for group, part in parts)
             count = self.model.new_int_var(0, most, "")
             always = availability(self.problem, groups, candidate)
-            up = self.down_counts.up(groups, inner_availability(self.problem, candidate), always)
+            up = self.down_counts.up(groups, inner_availability(self.problem, groups, candidate), always)
             self.items.append(Item(place, groups, position, candidate, count, most, always, up))
 
     def parts_on(self, index: int) -> list[tuple[StagePart, int, Any]]:

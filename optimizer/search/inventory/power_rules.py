@@ -39,7 +39,7 @@ def power_results(problem: InventoryProblem, used: Sequence[int]) -> list[RuleRe
     found: list[RuleResult] = []
     tightest: dict[str, tuple[int, PowerLimit, int]] = {}
     for limit in problem.power_limits:
-        actual = sum(drawn[number[name]] for name in limit.groups)
+        actual = sum(drawn[number[name]] for name in limit.groups if name in number)
         slack = limit_mw(limit.watts) - actual
         if limit.rule not in tightest or slack < tightest[limit.rule][0]:
             tightest[limit.rule] = slack, limit, actual

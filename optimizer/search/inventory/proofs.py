@@ -71,8 +71,12 @@ class Proofs(Rounds):
         """Every candidate that may matter is in the models from here on; no plan is below so many ns."""
         self._settled, self.floor_ns = True, max(self.floor_ns, least_ns)
 
-    def _pruned(self) -> frozenset[tuple[int, int]]:
-        """Candidates whose plans are all above the best value, by the multiplier of the best plan; what else is dominated becomes one."""
+    def _pruned(self, within_ms: int | None = None) -> frozenset[tuple[int, int]]:
+        """Candidates whose plans are all above the best value, by the multiplier of the best plan; what else is dominated becomes one.
+
+        Args:
+            within_ms: above so many milliseconds instead.
+        """
         # What serves too little may have less of what is put first: then bounds decide nothing.
         if self.best is None or (self.serves is not None and self.problem.objective.preset in TIERS):
             self.candidates.widen()
@@ -90,7 +94,8 @@ class Proofs(Rounds):
         if status != "optimal":
             self.candidates.widen()
             return frozenset()
-        known = Pruning(few, terms, int(solver.value(goal)), self.best.whole_ms * RESOLUTION_NS)
+        limit = self.best.whole_ms if within_ms is None else within_ms
+        known = Pruning(few, terms, int(solver.value(goal)), limit * RESOLUTION_NS)
         self.candidates.widen(known.may_matter)
         full = self._master(everything=True, refused=False)
         return known.among(full, self._cuts.own(full, gamma))

@@ -142,7 +142,7 @@ class _Availabilities:
         if key not in self._known:
             master = self._master
             always = availability(master.problem, groups, candidate)
-            classes = master.down_counts.up(groups, inner_availability(master.problem, candidate), always)
+            classes = master.down_counts.up(groups, inner_availability(master.problem, groups, candidate), always)
             whole = 1.0 if master.weights.unserved == 0 else always
             self._known[key] = [whole, *(classes if self._by_class else ())]
         return self._known[key]

@@ -8,10 +8,11 @@ from optimizer.results.answer import Status
 from optimizer.search.inventory.cuts import FINE, FIRST_CUTS, ROUGH
 from optimizer.search.inventory.found import InventoryFound, Start
 from optimizer.search.inventory.master import Master
-from optimizer.search.inventory.proofs import LAST_CUTS, Proofs
+from optimizer.search.inventory.proofs import LAST_CUTS
+from optimizer.search.inventory.sparing import Sparing
 
 
-class InventorySolver(Proofs):
+class InventorySolver(Sparing):
     """Searches the plans of one inventory."""
 
     def any(self, least: Literal["gpus", "price"] = "gpus") -> InventoryFound:

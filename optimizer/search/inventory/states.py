@@ -102,7 +102,8 @@ class Unavailable:
     """Share of time one part of each kind is down."""
 
     gpu: float
-    node: float
+    nodes: tuple[float, ...]
+    """Of a node of each kind: those of some groups are taken away at times too."""
     rack: float
     zone: float
     stated: float
@@ -122,6 +123,8 @@ class Site:
     rack_of_node: dict[int, str | None]
     wide_of_node: dict[int, tuple[tuple[str, str], ...]]
     """(level, name) of zones and stated domains a node belongs to, by node number."""
+    kind_of_node: dict[int, int]
+    """Position of its kind in ``Unavailable.nodes``, by node number."""
 
     def spread(self, unavailable: Unavailable) -> Spread:
         """The distribution of instances down.
@@ -175,14 +178,15 @@ class Site:
 
     def _component(self, component: _Component, lost: set[tuple[str, str]], unavailable: Unavailable) -> Spread:
         """Nodes joined by instances that span them, and everything on them."""
-        node, gpu = unavailable.node, unavailable.gpu
-        if 1 << component.shared > MOST_SUBSETS:
+        nodes, gpu = unavailable.nodes, unavailable.gpu
+        if 1 << len(component.shared) > MOST_SUBSETS:
             raise TooManyStatesError("instances chain too many nodes together to tell their states apart")
         result: Spread | None = None
-        for states in product((False, True), repeat=component.shared):
-            weight = float(np.prod([node if down else 1 - node for down in states]))
+        for states in product((False, True), repeat=len(component.shared)):
+            shares = [(nodes[kind], down) for kind, down in zip(component.shared, states, strict=True)]
+            weight = float(np.prod([node if down else 1 - node for node, down in shares]))
             gone = np.zeros(self.pools, dtype=np.int64)
-            alive: Counter[tuple[int, int, int]] = Counter()
+            alive: Counter[tuple[int, int, tuple[int, ...]]] = Counter()
             for one in component.held:
                 if any(wide in lost for wide in one.wide) or any(states[number] for number in one.on_shared):
                     gone[one.pool] += 1
@@ -192,7 +196,7 @@ class Site:
             for (pool, gpus, alone), count in sorted(alive.items()):
                 down = np.zeros(self.pools, dtype=np.int64)
                 down[pool] = 1
-                up = (1 - gpu) ** gpus * (1 - node) ** alone
+                up = (1 - gpu) ** gpus * float(np.prod([1 - nodes[kind] for kind in alone]))
                 single = Spread(np.stack([np.zeros_like(down), down]), np.array([up, 1 - up]))
                 here = here.times(single.power(count))
             result = here.scaled(weight) if result is None else result.plus(here.scaled(weight))
@@ -225,7 +229,7 @@ class Site:
                 _Held(
                     pool=one.pool,
                     gpus=sum(gpus for _, gpus in one.gpus),
-                    alone=sum(node not in number for node, _ in one.gpus),
+                    alone=tuple(sorted(self.kind_of_node[node] for node, _ in one.gpus if node not in number)),
                     on_shared=tuple(number[node] for node, _ in one.gpus if node in number),
                     wide=tuple(sorted({wide for node, _ in one.gpus for wide in self.wide_of_node.get(node, ())})),
                 )
@@ -233,16 +237,17 @@ class Site:
             ),
             key=_Held.order,
         )
-        return _Component(self.rack_of_node.get(instances[0].gpus[0][0]), len(shared), tuple(held))
+        of_kinds = tuple(self.kind_of_node[node] for node in shared)
+        return _Component(self.rack_of_node.get(instances[0].gpus[0][0]), of_kinds, tuple(held))
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """One instance: nodes that it has to itself are counted, those it shares with others are numbered."""
+    """One instance: of nodes that it has to itself the kinds are kept, those it shares with others are numbered."""
 
     pool: int
     gpus: int
-    alone: int
+    alone: tuple[int, ...]
     on_shared: tuple[int, ...]
     wide: tuple[tuple[str, str], ...]
 
@@ -253,8 +258,8 @@ class _Held:
 
 @dataclass(frozen=True, slots=True)
 class _Component:
-    """Nodes of one rack that share instances: how many are shared by several, and everything on them."""
+    """Nodes of one rack that share instances: the kinds of those that several share, and everything on them."""
 
     rack: str | None
-    shared: int
+    shared: tuple[int, ...]
     held: tuple[_Held, ...]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -55,6 +58,7 @@ class Valuation:
         self.demand = problem.workload.requests_per_s
         self.weights = ObjectiveWeights.of(problem.objective)
         self.unavailable = unavailable(problem)
+        self._taken = taken_away(problem)
         self._costs: dict[tuple[int, int, int], Floats] = {}
         domains = [
             (level, name, members)
@@ -125,7 +129,7 @@ class Valuation:
         """The placed plan as the distribution of failures sees it; pools are families."""
         families = {family: number for number, family in enumerate(plan.families(self.candidates))}
         number: dict[tuple[int, int], int] = {}
-        instances, racks, wide = [], {}, {}
+        instances, racks, wide, kinds = [], {}, {}, {}
         for stand in stands:
             entry = plan.entries[stand.entry]
             parts = []
@@ -134,10 +138,11 @@ class Valuation:
                 index = number.setdefault(place, len(number))
                 racks[index] = group.rack_of(place[1])
                 wide[index] = self._wide[place[0]]
+                kinds[index] = self._taken.index(group.interruptions_per_hour)
                 parts.append((index, len(gpus)))
             pool = families[(self.candidates.places[entry.place].kind, entry.candidate)]
             instances.append(Standing(pool, tuple(parts)))
-        return Site(len(families), instances, racks, wide)
+        return Site(len(families), instances, racks, wide, kinds)
 
     def value(self, plan: Plan, split: LoadSplit, site: Site) -> PlanValue:
         """The objective over all failure states."""
@@ -188,17 +193,23 @@ class Valuation:
         rates = np.array(split.rates)
         limits = np.array([self.candidate(family).slots_capacity for family in families]) / MICRO
         failures = self.problem.failures
-        group_types = {"gpu": "gpu", "node": "node", "rack": "rack", "zone": "zone", "stated": "domain"}
-        frequency = 0.0
-        for field, level in group_types.items():
-            u = getattr(self.unavailable, field)
+        kinds = {"gpu": "gpu", "rack": "rack", "zone": "zone", "stated": "domain"}
+        now, frequency = self.unavailable, 0.0
+        # Of each: the share of time that one is down, how often an hour it goes down, and all shares with this one changed.
+        parts: list[tuple[float, float, Callable[[float], Unavailable]]] = []
+        for field, level in kinds.items():
             rate = failures.mtbf(level)
-            if rate is None or u == 0:
+            if rate is not None:
+                parts.append((getattr(now, field), 1 / rate.value, partial(_with, now, field)))
+        for kind, taken in enumerate(self._taken):
+            often = 1 / failures.node_mtbf_hours.value + taken
+            parts.append((now.nodes[kind], often, partial(_with_node, now, kind)))
+        for u, per_hour, changed in parts:
+            if u == 0:
                 continue
 
-            def outage(share: float, field: str = field) -> float:
-                changed = Unavailable(**{**_fields(self.unavailable), field: share})
-                spread = site.spread(changed)
+            def outage(share: float, changed: Callable[[float], Unavailable] = changed) -> float:
+                spread = site.spread(changed(share))
                 served = _States(self, families, counts, rates, limits, spread).served
                 return float(spread.probability @ (served < 1)) + spread.lumped
 
@@ -206,7 +217,7 @@ class Valuation:
                 (outage(u * (1 + step)) - outage(u * (1 - step))) / (2 * step * u) for step in (_STEP, 2 * _STEP)
             )
             slope = (4 * near - far) / 3
-            frequency += (1 - u) / rate.value * slope
+            frequency += (1 - u) * per_hour * slope
         return value.carried / frequency if frequency > 0 else None
 
 
@@ -263,12 +274,27 @@ def unavailable(problem: InventoryProblem) -> Unavailable:
     failures = problem.failures
     return Unavailable(
         gpu=failures.unavailability("gpu"),
-        node=failures.unavailability("node"),
+        nodes=tuple(
+            1 - (1 - failures.unavailability("node")) / (1 + taken * failures.repair_hours.value)
+            for taken in taken_away(problem)
+        ),
         rack=failures.unavailability("rack"),
         zone=failures.unavailability("zone"),
         stated=failures.unavailability("domain"),
     )
 
 
-def _fields(value: Unavailable) -> dict[str, float]:
-    return {name: getattr(value, name) for name in Unavailable.__dataclass_fields__}
+def taken_away(problem: InventoryProblem) -> tuple[float, ...]:
+    """How often an hour nodes are taken away: the kinds of nodes that there are."""
+    return tuple(sorted({group.interruptions_per_hour for group in problem.groups}))
+
+
+def _with(value: Unavailable, field: str, share: float) -> Unavailable:
+    """The shares with one of them changed."""
+    changed: dict[str, Any] = {field: share}
+    return replace(value, **changed)
+
+
+def _with_node(value: Unavailable, kind: int, share: float) -> Unavailable:
+    nodes = tuple(share if number == kind else one for number, one in enumerate(value.nodes))
+    return replace(value, nodes=nodes)

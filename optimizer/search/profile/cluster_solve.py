@@ -142,6 +142,21 @@ class ClusterDaySearch:
         split = placer.valuation.split(placed.plan)
         return None if split is None else placer.valued(placed.plan, split, placed.stands).value.exact_ms
 
+    def any(self) -> DayPlan | None:
+        """Any plan, with every change allowed that the day allows; None: none is known in the time there is."""
+        if self.day.schedule.most_changes_per_hour is not None:
+            self.model = ClusterDayModel(self.day, self.candidates, self._few, EVERY_HOUR)
+        for _ in range(MOST_REFUSED):
+            if self.clock.over:
+                return None
+            solver, outcome = self._solve(self.clock.left_s)
+            if outcome not in ("optimal", "feasible"):
+                return None
+            found = self._plan(solver)
+            if found is not None:
+                return found
+        return None
+
     def _cheapest(self, least: int | None) -> FoundClusterDay:
         """The plan of least cost of the model at hand.
 

@@ -36,6 +36,8 @@ from optimizer.verify.inventory.sample import DRAWS, Sampled, sample
 from optimizer.verify.inventory.shares import largest_share, least_split, share_costs
 from optimizer.verify.inventory.simulate import FAILURES, Simulated, levels_of, simulate
 from optimizer.verify.inventory.site import CheckedSite
+from optimizer.verify.inventory.spared_by_price import spared_by_price
+from optimizer.verify.inventory.sparing import check_least, most_ms
 from optimizer.verify.inventory.states import Member, TooManyStates, at_end, members_of, rates_of, states_of
 from optimizer.verify.inventory.stock import SpaceTooLarge
 from optimizer.verify.inventory.tally import Tally
@@ -138,6 +140,11 @@ class _Check:
         """What can be said about the optimum."""
         if not exhaustive or self.ledger.mismatches:
             return "bound"
+        found = self._gone_through()
+        return self._spared_by_price() if found == "bound" and self.answer.least is not None else found
+
+    def _gone_through(self) -> str:
+        """The same from what nodes are worth and, where sets are not too many, from going through them."""
         try:
             left_out = self._priced()
             if left_out is None:
@@ -167,6 +174,27 @@ class _Check:
             self.sets, self.ruled_out = tally.looked_at(in_floats.candidates, found.choices)
         return "exhaustive"
 
+    def _spared_by_price(self) -> str:
+        """What prices alone prove of an answer that spends less within the tolerance, where sets are too many to go through."""
+        assert self.answer.least is not None
+        within = self.budget.part(PRICED_WITHIN_S)
+        try:
+            proved = spared_by_price(
+                self.site, self.instances, self.curves, self.fixed, within, self.families, self.answer
+            )
+        except OutOfTime:
+            return "bound"
+        if proved == "all":
+            tally = Tally(self.site, self.fixed)
+            if tally.known:
+                self.sets, self.ruled_out = tally.all_ruled_out()
+            return "exhaustive"
+        if proved == "least":
+            self.notes.append(
+                f"that nothing comes below {self.answer.least.value_ms:,} ms is proved by what nodes are worth"
+            )
+        return "bound"
+
     def _priced(self) -> LeftOut | None:
         """None where what nodes are worth proves that nothing is better, else what no better choice contains.
 
@@ -182,7 +210,9 @@ class _Check:
         # Shapes that take longer than that to price take longer still to enumerate: OutOfTime ends the proof.
         prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
         try:
-            if prices.proves(multipliers(self.families), objective.value - 1):
+            # What the answer has to be held against may be above its own objective: all that is within the tolerance.
+            level = objective.value - 1 if self.answer.least is None else most_ms(self.problem, self.answer)
+            if prices.proves(multipliers(self.families), level):
                 return None
         except OutOfTime:
             pass  # what was left out by then is in no better choice all the same
@@ -241,13 +271,14 @@ class _Check:
         self.families = families
         if not self.proposed:
             self._check_split(known, families, index_of)
-        levels = rates_of(self.problem.failures, self.problem.levels())
+        levels = rates_of(self.problem, self.problem.failing_levels())
         family_of = [index_of[instance.pool] for instance in placement.instances]
         members = members_of(self.site, placement.instances, family_of, levels)
         found = self._totals(self.problem, families, members)
         reliable = answer.reliability
         served = found.availability if found is not None else 1.0 if reliable is None else reliable.availability
         check_bill(ledger, self.site, known, float(served), answer)
+        check_least(ledger, self.problem, answer)
         if found is not None:
             check_objective(ledger, self.weights, found, used, answer)
             check_reliability(ledger, self.problem, found, answer.reliability)
@@ -318,7 +349,7 @@ class _Check:
         found: Totals | None,
     ) -> None:
         """Failures and repairs played in time and, where outages are rare, sampled by the number of parts down."""
-        levels = levels_of(self.site, self.problem.failures, placed)
+        levels = levels_of(self.site, placed)
         repair = self.problem.failures.repair_hours.value
         setting = levels, repair, families, np.array(family_of), float(self.demand), self.weights
         first = simulate(*setting, self.seed)

@@ -33,6 +33,7 @@ from optimizer.verify.inventory.power import power_lines
 from optimizer.verify.inventory.price_tier import TIERS, price_of, price_of_answer
 from optimizer.verify.inventory.rates import MILLION
 from optimizer.verify.inventory.site import CheckedSite
+from optimizer.verify.inventory.sparing import most_ms, spends, spent_of_answer
 from optimizer.verify.inventory.spread import Unfinished
 from optimizer.verify.inventory.states import TooManyStates
 from optimizer.verify.inventory.stock import stock_of
@@ -159,8 +160,32 @@ class FloatCandidate:
         elif preset == "throughput":
             questions.append((np.stack([*conditions, completes]), np.array([*needs, (peak + 1) / 1000])))
             conditions, needs = [*conditions, completes], [*needs, peak / 1000 - 1e-9]
+        if answer.least is not None:
+            return self._sparing(answer, conditions, needs)
         lines, bounds = self._value_conditions(answer.objective.value - 1)
         questions.append((np.stack([*conditions, *lines]), np.array([*needs, *bounds])))
+        return questions
+
+    def _sparing(
+        self, answer: InventoryAnswer, conditions: list[Floats], needs: list[float]
+    ) -> list[tuple[Floats, Floats]]:
+        """Below the least objective; within its tolerance for less; for as little below the answer's own objective."""
+        assert answer.objective is not None and answer.least is not None
+        inventory = self._inventory
+        spent = np.array([spends(inventory, one) for one in self._candidates], dtype=np.float64)
+        most = float(spent_of_answer(inventory, answer))
+        asked = [
+            (answer.least.value_ms - 1, None),
+            (int(answer.objective.value) - 1, most),
+            (most_ms(inventory, answer), most - 1),
+        ]
+        questions = []
+        for target, least in asked:
+            # The last one's bounds are the loosest: what they rule out, no other question asks for.
+            lines, bounds = self._value_conditions(target)
+            extra = ([], []) if least is None else ([-spent], [-least])
+            gain = np.stack([*conditions, *extra[0], *lines])
+            questions.append((gain, np.array([*needs, *extra[1], *bounds])))
         return questions
 
     def _value_conditions(self, target_ms: float) -> tuple[list[Floats], list[float]]:
@@ -244,6 +269,11 @@ class FloatCandidate:
         if answer.objective is None:
             return True
         preset = self._inventory.objective.preset
+        if answer.least is not None:
+            spent, whole = sum(spends(self._inventory, one) * n for one, n in chosen), math.ceil(value)
+            mine = spent_of_answer(self._inventory, answer)
+            within = whole <= most_ms(self._inventory, answer) and spent < mine
+            return whole < answer.least.value_ms or within or (spent <= mine and whole < answer.objective.value)
         if preset == "fewest-gpus":
             ahead = answer.gpus_used - sum(candidate.gpus * n for candidate, n in chosen)
         elif preset == "cheapest":
@@ -263,7 +293,7 @@ class FloatCandidate:
         """Milliseconds that a choice must reach to matter; infinite where a better tier is enough."""
         if answer.objective is None or self._inventory.objective.preset in TIERS:
             return math.inf
-        return answer.objective.value - 1
+        return most_ms(self._inventory, answer) if answer.least is not None else answer.objective.value - 1
 
 
 def _exact(candidate: CheckedInstance) -> CheckedInstance:

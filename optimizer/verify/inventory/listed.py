@@ -138,7 +138,7 @@ class ListedChoices(FloatCandidate):
         if found is None:
             return None
         kinds, families = found
-        levels = rates_of(self._inventory.failures, self._inventory.levels())
+        levels = rates_of(self._inventory, self._inventory.failing_levels())
         of = [kinds.index(candidate.kind) for candidate in candidates]  # type: ignore[arg-type]
         members = members_of(self.site, instances, of, levels)
         sums = totals(

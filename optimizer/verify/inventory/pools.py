@@ -210,6 +210,6 @@ def check_instance_rules(ledger: CheckLedger, one: Known, rate: Fraction) -> Non
         if not one.instance.off(rule.id):
             ledger.that(f"rule {rule.id}", barely_holds(candidate, rule), f"holds, limit {rule.limit}", rule.actual)
     zero, up = Decimal(0), Decimal(repr(one.pool.availability))
-    sides = zip(one.instance.segments, one.instance.gpus_of_segments, strict=True)
-    used = [(segment.problem.hardware, gpus) for segment, gpus in sides]
+    # Groups that an instance cannot tell apart may differ in price: the instance is that of one of them.
+    used = list(zip(one.groups, one.instance.gpus_of_segments, strict=True))
     check_metrics(ledger, candidate, Value(zero, zero, zero, up), one.pool.metrics, used)

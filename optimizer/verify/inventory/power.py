@@ -43,7 +43,7 @@ def power_figures(inventory: InventoryProblem, placement: Placement | None) -> d
             add("power_node", exact(group.node_power_limit_watts), _watts(group, 1, most))
     by_name = {group.name: group for group in inventory.groups}
     for limit in inventory.power_limits:
-        groups = [by_name[name] for name in limit.groups]
+        groups = [by_name[name] for name in limit.groups if name in by_name]
         add(
             f"power_{limit.level}",
             exact(limit.watts),
@@ -67,7 +67,7 @@ def power_lines(site: CheckedSite, stock: Stock) -> Iterator[tuple[Floats, float
     for limit in inventory.power_limits:
         if f"power_{limit.level}" in inventory.search.disabled_rules:
             continue
-        groups = [by_name[name] for name in limit.groups]
+        groups = [by_name[name] for name in limit.groups if name in by_name]
         always = sum((_watts(group, group.nodes, 0) for group in groups), Fraction(0))
         line: Floats = np.zeros(stock.uses.shape[1])
         for number, supply in enumerate(stock.supplies):

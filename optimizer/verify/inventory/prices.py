@@ -199,6 +199,7 @@ class CheckedPrices:
         return (
             group.nodes_together,
             group.rack_of(0) is None,
+            group.interruptions_per_hour,
             tuple(sorted(level for level, _ in self._site.wide(group))),
         )
 
@@ -228,10 +229,9 @@ class CheckedPrices:
     def _availability(self, group: NodeGroup, instance: Instance) -> float:
         key = group.name, instance.nodes, instance.gpus
         if key not in self._up:
-            failures, up = self._inventory.failures, 1.0
-            repair = failures.repair_hours.value
+            up, repair = 1.0, self._inventory.failures.repair_hours.value
             for level, count in parts_touched(self._site, (group,), instance).items():
-                rate = failures.mtbf(level)
+                rate = self._inventory.mtbf(level)
                 if rate is not None:
                     up *= (rate.value / (rate.value + repair)) ** count
             self._up[key] = up * ROUNDING

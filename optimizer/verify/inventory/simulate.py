@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.facts.inventory import InventoryFailures
 from optimizer.results.placement import PlacedInstance
 from optimizer.verify.common.float_times import Floats, Ints
 from optimizer.verify.inventory.site import CheckedSite
@@ -51,13 +50,13 @@ class Simulated:
     """Half-width for the number of outages."""
 
 
-def levels_of(site: CheckedSite, failures: InventoryFailures, placed: Sequence[PlacedInstance]) -> list[Level]:
+def levels_of(site: CheckedSite, placed: Sequence[PlacedInstance]) -> list[Level]:
     """Every level at which parts fail by themselves, with the parts in use."""
-    rates = rates_of(failures, site.inventory.levels())
+    rates = rates_of(site.inventory, site.inventory.failing_levels())
     touched: dict[str, tuple[list[int], list[int], dict[str, int]]] = {level: ([], [], {}) for level in rates}
     for number, instance in enumerate(placed):
         own = [("gpu", place.name) for place in instance.gpus]
-        for level, name in (*own, *site.shared_parts(instance)):
+        for level, name in (*own, *site.failing_parts(instance)):
             if level in touched:
                 part, whose, names = touched[level]
                 part.append(names.setdefault(name, len(names)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from optimizer.facts.inventory import InventoryProblem, NodeGroup
+from optimizer.facts.inventory import SPOT, InventoryProblem, NodeGroup
 from optimizer.results.placement import GpuPlace, PlacedInstance
 from optimizer.verify.inventory.instance import domain_nodes
 
@@ -77,6 +77,12 @@ class CheckedSite:
         wide = dict.fromkeys(part for node in known for part in self.wide(node.group))
         return (*(("node", node.name) for node in known), *racks, *wide)
 
+    def failing_parts(self, instance: PlacedInstance) -> tuple[Part, ...]:
+        """The same, and the nodes among them that are taken away at times, once more by themselves."""
+        nodes = [node for node in map(self.node, instance.nodes) if node is not None]
+        spot = ((f"{SPOT} {node.group.name}", node.name) for node in nodes if node.group.interruptions_per_hour)
+        return (*self.shared_parts(instance), *spot)
+
     def exists(self, part: Part) -> bool:
         """Whether the inventory has the domain; a GPU by its name ``<node>/gpu-<index>``."""
         level, name = part
@@ -98,6 +104,8 @@ class CheckedSite:
             return self.inventory.gpus
         if level == "node":
             return sum(group.nodes for group in self.inventory.groups)
+        if level.startswith(f"{SPOT} "):
+            return self.inventory.group(level.removeprefix(f"{SPOT} ")).nodes
         if level == "rack":
             named = {group.rack for group in self.inventory.groups if group.rack is not None and not group.racks}
             return len(named) + sum(group.racks for group in self.inventory.groups)

@@ -19,7 +19,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from optimizer.facts.inventory import InventoryFailures, InventoryProblem, Rate
+from optimizer.facts.inventory import InventoryProblem, Rate
 from optimizer.results.placement import PlacedInstance
 from optimizer.verify.inventory.site import CheckedSite, Part
 
@@ -60,11 +60,11 @@ class States:
     """Share of the frequency with which a set of states is left, per hour."""
 
 
-def rates_of(failures: InventoryFailures, levels: Iterable[str]) -> dict[str, float]:
+def rates_of(inventory: InventoryProblem, levels: Iterable[str]) -> dict[str, float]:
     """Level → mean hours between failures of one part, for the levels at which parts fail by themselves."""
     found = {}
     for level in levels:
-        rate = failures.mtbf(level)
+        rate = inventory.mtbf(level)
         if rate is not None:
             found[level] = rate.value
     return found
@@ -89,7 +89,7 @@ def members_of(
 ) -> list[Member]:
     """The placed instances as the distribution sees them; parts that never fail are left out."""
     return [
-        Member(family, len(instance.gpus), tuple(part for part in site.shared_parts(instance) if part[0] in levels))
+        Member(family, len(instance.gpus), tuple(part for part in site.failing_parts(instance) if part[0] in levels))
         for instance, family in zip(placed, families, strict=True)
     ]
 
@@ -104,7 +104,7 @@ def states_of(inventory: InventoryProblem, members: Sequence[Member], sizes: Seq
     Raises:
         TooManyStates: more than ``MOST_STATES``.
     """
-    rates = rates_of(inventory.failures, ("gpu", *{part[0] for member in members for part in member.parts}))
+    rates = rates_of(inventory, ("gpu", *{part[0] for member in members for part in member.parts}))
     found = _Factoring(rates, inventory.failures.repair_hours.value, sizes).of(members)
     ordered = sorted(found.items(), key=lambda item: -item[1].real)
     values = np.array([value for _, value in ordered])

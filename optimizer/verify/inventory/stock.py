@@ -96,9 +96,11 @@ def interchangeable(site: CheckedSite) -> list[tuple[int, ...]]:
     for number, group in enumerate(site.inventory.groups):
         wide = tuple(sorted(level for level, _ in site.wide(group)))
         # Where the price comes first, GPUs of another price are other GPUs.
-        price = group.price_per_gpu_hour if site.inventory.objective.preset == "cheapest" else None
+        first = site.inventory.objective.preset == "cheapest" or site.inventory.objective.tolerance
+        price = group.price_per_gpu_hour if first else None
         fed = tuple(limit.field for limit in site.inventory.power_limits if group.name in limit.groups)
-        key = likeness(group), group.nodes_together, group.rack_of(0) is None, wide, price, fed
+        taken = group.interruptions_per_hour
+        key = likeness(group), taken, group.nodes_together, group.rack_of(0) is None, wide, price, fed
         found.setdefault(key, []).append(number)
     return [tuple(members) for members in found.values()]
 

@@ -49,7 +49,7 @@ class Valuer:
         inventory = site.inventory
         self._inventory, self._weights = inventory, LoadWeights.of(inventory.objective)
         self._demand = exact(inventory.workload.requests_per_s)
-        self._levels = rates_of(inventory.failures, inventory.levels())
+        self._levels = rates_of(inventory, inventory.failing_levels())
         self._costs: dict[tuple[Hashable, int], Floats] = {}
         self._means: dict[Hashable, tuple[Floats, Floats]] = {}
         self._back: dict[Hashable, bool] = {}

@@ -4,6 +4,7 @@
     h100-sxm-80gb: 2.99
     a100-sxm-80gb: {price_per_gpu_hour: 1.79, source: "quote of 2026-11-02"}
     mi300x-192gb: {price_per_node_hour: 20.4, gpus_per_node: 8}
+    l40s-48gb: {on-demand: 0.99, reserved: 0.6, spot: {price_per_gpu_hour: 0.3, source: "list of 2026-11-01"}}
 
 The product ships no prices: they change by the week and by the customer.
 """
@@ -12,29 +13,64 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import get_args
 
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.hardware import Pricing
 from optimizer.facts.text import shown
+from optimizer.reading import local_files
 from optimizer.reading.files import read_mapping
 
 
 def load_prices(path: str | Path) -> dict[str, float]:
-    """Price per GPU and hour by the GPU's catalog name.
+    """Price per GPU and hour by the GPU's catalog name, and by name and form of those that are reserved or spot (``priced_as``).
 
     Raises:
         ProblemError: not readable, an unknown GPU, or no price.
     """
-    found = {}
+    found: dict[str, float] = {}
+    seen: set[str] = set()
     for name, stated in read_mapping(Path(path), str(path)).items():
         if name == "date":
             _day(stated, f"{path}: date")
             continue
         gpu = catalog.gpu(str(name), field=str(path))
-        if gpu.name in found:
+        if gpu.name in seen:
             raise ProblemError(f"{path}: {name}", f"is {gpu.name}, which has a price already; keep one of the two")
-        found[gpu.name] = _per_gpu(stated, f"{path}: {name}", gpu.gpus_per_node)
+        seen.add(gpu.name)
+        for pricing, each in _forms(stated, f"{path}: {name}").items():
+            field = f"{path}: {name}" if each is stated else f"{path}: {name}.{pricing}"
+            found[priced_as(gpu.name, pricing)] = _per_gpu(each, field, gpu.gpus_per_node)
     return found
+
+
+def prices_beside(stated: str, folder: Path | None) -> dict[str, float]:
+    """The prices of the file that a problem names, whose path starts where the problem's does."""
+    local_files.refuse("prices", "state price_per_gpu_hour")
+    path = Path(stated).expanduser()
+    return load_prices(path if path.is_absolute() else (folder or Path()) / path)
+
+
+def priced_as(gpu: str, pricing: Pricing) -> str:
+    """What a price is known by: the GPU's name, and how it is paid for unless on demand."""
+    return gpu if pricing == "on-demand" else f"{gpu} {pricing}"
+
+
+def _forms(stated: object, field: str) -> dict[Pricing, object]:
+    """What is stated of each way to pay; a price by itself is on demand."""
+    forms = get_args(Pricing)
+    if not isinstance(stated, dict) or not set(stated) & set(forms):
+        return {"on-demand": stated}
+    unknown = sorted(set(map(str, stated)) - {*forms, "source", "date"})
+    if unknown:
+        raise ProblemError(
+            f"{field}.{unknown[0]}", f"stands beside {', '.join(f for f in forms if f in stated)}; state it in each"
+        )
+    beside = {key: stated[key] for key in ("source", "date") if key in stated}
+    if beside:
+        _per_gpu({"price_per_gpu_hour": 0, **beside}, field, 1)
+    return {form: stated[form] for form in forms if form in stated}
 
 
 def dated(path: str | Path) -> str | None:
