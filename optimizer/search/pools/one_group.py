@@ -21,7 +21,7 @@ from optimizer.search.pools.cluster_solve import FoundCluster, best_of, columns_
 from optimizer.search.pools.model import PoolColumns
 
 
-class OneGroup:
+class PoolsOnOneGroup:
     """The pools of a problem on equal nodes as options of its one group."""
 
     def __init__(self, columns: PoolColumns, inventory: InventoryProblem, fixed: FixedPools) -> None:
@@ -56,7 +56,7 @@ class OneGroup:
         return int(np.flatnonzero(np.logical_and.reduce([values == value for values, value in wanted]))[0])
 
 
-def large(problem: Problem, columns: PoolColumns, fixed: FixedPools, most_rows: int) -> OneGroup | None:
+def large(problem: Problem, columns: PoolColumns, fixed: FixedPools, most_rows: int) -> PoolsOnOneGroup | None:
     """The options of the one group, where there are more rows than the model of pairs takes; else None."""
     tables = columns.tables
     if len(tables.prefill) + len(tables.decode) <= most_rows or problem.objective.preset == "capacity":
@@ -67,4 +67,4 @@ def large(problem: Problem, columns: PoolColumns, fixed: FixedPools, most_rows: 
     if problem.objective.preset == "cheapest":  # equal nodes have one price
         objective = problem.objective.model_copy(update={"preset": "fewest-gpus"})
         inventory = inventory.model_copy(update={"objective": objective})
-    return OneGroup(columns, inventory, fixed)
+    return PoolsOnOneGroup(columns, inventory, fixed)
