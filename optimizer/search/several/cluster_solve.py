@@ -154,10 +154,11 @@ class SharedSolver:
                 self._cuts[number].again(one, self._cuts[number].gammas[-LAST_CUTS:])
             self._tell(everything, self.best)
             status = self._tiers(everything)
-            if status == "optimal":
-                self.floor = self.best.goal(self.problem)
         if status == "optimal" and self.best is not None:
-            self.floor = self.best.goal(self.problem)
+            if (
+                not self._unsettled
+            ):  # what was set aside without a proof may be better: only bounds without it hold then
+                self.floor = self.best.goal(self.problem)
             self._cheapest(self._bounding(self.best))
         return self._found(status)
 
