@@ -77,7 +77,8 @@ def formats_had(sentence: Sentence, context: Context, own: Situation) -> Iterato
     if len(have) != 1:
         return
     has, gpu = have.pop(), meant.situations[0].gpu.name
-    denied = sentence.has("negation")
+    aside = _ASIDE.search(sentence.text, named[0][0].end)
+    denied = sentence.has("negation", 0, aside.start() if aside else None)
     listed = ", ".join(key.upper() for key in meant.situations[0].gpu.dense_tflops)
     reason = f"{gpu} computes in {listed}{'' if has else f', not in {name.upper()}'}."
     yield subject_claim(
@@ -91,6 +92,10 @@ def formats_had(sentence: Sentence, context: Context, own: Situation) -> Iterato
     )
 
 
+_ASIDE = re.compile(
+    r",\s(?:which|that|though|although|but|die|das|den|was|aber|obwohl|qui|que|dont|mais|ce que)\b", re.IGNORECASE
+)
+"""Behind what a card can do: what is said besides, e.g. that it is not used."""
 _NO_NVLINK = re.compile(
     r"\b(?:(?:cards?|GPUs?|[ABHL]\d{2,3}S?(?: SXM\d?)?|MI\d{3}X?|it|they)\s(?:have|has|offers?|come with|comes with)\sno NVLink"
     r"|(?:Karten?|GPUs?|[ABHL]\d{2,3}S?)\s(?:hat|haben)\skein NVLink|(?:n'a|n'ont) pas (?:de |d')?NVLink)\b(?!\s(?:bridge|switch"

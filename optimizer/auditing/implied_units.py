@@ -98,6 +98,8 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
     if of_requests is not None and (_COIN.match(after) or _is_money(text, measure) or _PRICED.search(text)):
         return _scaled(measure, "money/request", (of_requests,))
     behind = _BEHIND.match(after)
+    if _TOKENS_A_SECOND.match(after):
+        return _scaled(measure, "tokens/s", (1.0,), "second")
     if re.match(r"\s?/\s?s(?:ec)?\b", after) or _each_second(before, after):
         counted = _counted(after, first=True) if _each_second(before, after) else _counted(before)
         return _scaled(measure, f"{counted}/s", (1.0,), "second") if counted else measure
@@ -143,6 +145,11 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
     return measure
 
 
+_TOKENS_A_SECOND = re.compile(
+    r"\s(?:\w+\s)?(?:tokens?|jetons?)(?:\s[^\W\d]+){0,3}?\s(?:per|every|each|a|pro|je|jede|par|chaque)\s(?:second|Sekunde|seconde)\b",
+    re.IGNORECASE,
+)
+"""``10,800 tokens of prompts every second``: a rate, with what they are of between it and its unit."""
 _DAYS = re.compile(
     rf"\b(?P<n>\d{{1,3}}|{'|'.join(w for w in NUMBER_WORDS if w.isalpha())})\s(?:days|Tagen?|jours)\b", re.IGNORECASE
 )

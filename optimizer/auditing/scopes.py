@@ -92,6 +92,7 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Sco
     return Scope(ids, total, loose or bool(_EACH_BEHIND.match(sentence.text[measure.end :])))
 
 
+_SAME = re.compile(r"\b(?:same|gleichen|selben|desselben|derselben|demselben|même)\s$", re.IGNORECASE)
 _FITS_ON = re.compile(
     r"\b(?:fits?|fitting|passt|passen|tient|tiennent|tenir)\s(?:comfortably |easily |just )?(?:on|onto|into|in|inside|auf|sur|dans)"
     r"\s(?:a |one |an |eine[rn]? |eine |une )?(?:single |einzige[nr]? |seule )?$",
@@ -122,6 +123,8 @@ def _objects(sentence: Sentence, start: int, end: int) -> list[tuple[int, tuple[
             continue  # "70 GB, which fit on one card": where it goes, and not what it is per
         if re.search(r"\b(?:all|alle[nr]?|tous|toutes|whole|entire)\s(?:the\s|les\s|\d+\s)?$", text[:a], re.IGNORECASE):
             continue  # "over all layers" is the whole
+        if _SAME.search(text[:a]):
+            continue  # "within the same server" is a place
         close = before and (len(words) <= (2 if certain else 1)) and not re.search(r"[,;:.]", gap)
         if before and certain and re.match(r"\s*(?:of|von|de)\b", gap) and len(words) <= 5:
             close = True

@@ -209,7 +209,8 @@ def _choose(
         else:
             chosen = chosen_of(cast("Problem", problem), answer)
     except ValueError as error:
-        raise ProblemError("--dp", f"the strategy has no place: {error}") from None
+        pooled = isinstance(answer, PoolsAnswer | ClusterPoolsAnswer)
+        raise ProblemError("serving" if pooled else "--dp", f"the strategy has no place: {error}") from None
     if (chosen.broken or answer.status == "infeasible") and not force:
         for note in chosen.broken:
             typer.echo(f"  {note}", err=True)

@@ -167,7 +167,10 @@ def _expert_padding(problem: Problem, table: ShapeTable) -> LongFloats:
     for shape in table.shapes:
         own = shape.weight_format == model.native_weight_format
         rule = known.padding_of(
-            model.expert_format if own else shape.weight_format, problem.hardware.gpu, problem.engine_version
+            model.expert_format if own else shape.weight_format,
+            problem.hardware.gpu,
+            problem.engine_version,
+            model.quantization.method.lower() if own and model.quantization else None,
         )
         width = model.expert_ffn_width
         if rule is None or not width:
@@ -176,7 +179,8 @@ def _expert_padding(problem: Problem, table: ShapeTable) -> LongFloats:
         cut = (1 if shape.ep > 1 else shape.tp) * shape.slice_ranks
         here = -(-width // (cut * rule.width_multiple)) * rule.width_multiple
         hidden = -(-model.hidden_size // rule.hidden_multiple) * rule.hidden_multiple
-        factors.append(np.longdouble(here * cut * hidden) / (width * model.hidden_size))
+        held, stored = rule.held
+        factors.append(np.longdouble(here * cut * hidden * held) / (width * model.hidden_size * stored))
     return np.array(factors, dtype=np.longdouble)
 
 

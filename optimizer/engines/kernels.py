@@ -79,12 +79,21 @@ class ExpertPadding(Facts):
     """Of an expert's slice on one GPU."""
     before: str | None = None
     """Only versions of the engine before this one pad like this; None: all."""
+    method: str | None = None
+    """Only experts of checkpoints of this ``quant_method``; None: all."""
+    held: tuple[Count, Count] = (1, 1)
+    """Bytes that a group of an expert takes, and those that it has in the checkpoint."""
     source: str
 
-    def holds_for(self, weight_format: str, gpu: GpuFacts, version: str | None) -> bool:
-        """Whether an engine's version (None: the newest known) pads experts of a format like this on a GPU."""
+    def holds_for(self, weight_format: str, gpu: GpuFacts, version: str | None, method: str | None) -> bool:
+        """Whether an engine's version (None: the newest known) loads experts of a format like this on a GPU.
+
+        Args:
+            method: ``quant_method`` of the checkpoint whose experts these are; None: converted.
+        """
         old = self.before is None or (version is not None and ordered(version) < ordered(self.before))
-        return old and self.format == weight_format and self.gpus.runs_on(gpu.capability)
+        same = self.format == weight_format and self.method in (None, method)
+        return old and same and self.gpus.runs_on(gpu.capability)
 
 
 class ContextParallel(Facts):
@@ -114,13 +123,16 @@ class Kernels(Facts):
     expert_padding: tuple[ExpertPadding, ...] = ()
     context_parallel: ContextParallel | None = None
 
-    def padding_of(self, weight_format: str, gpu: GpuFacts, version: str | None = None) -> ExpertPadding | None:
-        """How experts of a format are padded on a GPU; None: they are not.
+    def padding_of(
+        self, weight_format: str, gpu: GpuFacts, version: str | None = None, method: str | None = None
+    ) -> ExpertPadding | None:
+        """How experts of a format are loaded on a GPU where that takes more than they have; None: as they are.
 
         Args:
             version: of the engine; None: the newest that is known.
+            method: ``quant_method`` of the checkpoint whose experts these are; None: converted.
         """
-        return next((one for one in self.expert_padding if one.holds_for(weight_format, gpu, version)), None)
+        return next((one for one in self.expert_padding if one.holds_for(weight_format, gpu, version, method)), None)
 
     def of_weights(self, weight_format: str, quantization: Quantization | None) -> tuple[Support, ...]:
         """All that has to hold for a weight format, that of the checkpoint or another.

@@ -21,7 +21,7 @@ from optimizer.search.common.clock import Clock
 from optimizer.search.common.scale import PARTS, lost_parts, time_ns
 from optimizer.search.common.solver import CtrlC
 from optimizer.search.pools.model import PoolColumns, PoolsModel
-from optimizer.search.pools.solve import RowPair, _pair_of, _run, active_rules, columns_of
+from optimizer.search.pools.solve import MOST_ROWS, RowPair, _pair_of, _run, active_rules, columns_of
 from optimizer.search.uniform.solve import Progress
 
 Say = Callable[[Progress], None] | None
@@ -111,6 +111,12 @@ def _of_nodes(
         raise ProblemError("--axes", "price needs hardware.price_per_gpu_hour, which is not stated")
     say("looking for the ends of the front")
     columns = columns_of(problem)
+    many = 0 if columns is None else len(columns.tables.prefill) + len(columns.tables.decode)
+    if many > MOST_ROWS:
+        raise ProblemError(
+            "hardware.nodes", f"{many:,} pools are too many for a front on equal nodes, at most {MOST_ROWS:,}; state the nodes as one "
+            "group of cluster:, or narrow search.tensor_parallel"
+        )  # fmt: skip
     joint = _joint(problem, axes, clock) if problem.serving == "any" else None
     found: list[tuple[RowPair, Verification]] = []
     pairs, complete = ([], True) if columns is None else _pairs(_PoolPairs(problem, columns, clock), axes, say)

@@ -76,10 +76,10 @@ def _against(problem: AnyPoolsProblem, best: BestOf, clock: Clock) -> tuple[Pool
     if isinstance(problem, InventoryProblem) or best.instances == "joint":
         return ()
     from optimizer.explain.pools.blocking import blocking
-    from optimizer.search.pools.solve import columns_of
+    from optimizer.search.pools.solve import MOST_ROWS, columns_of
 
     columns = columns_of(problem)
-    if columns is None:
+    if columns is None or len(columns.tables.prefill) + len(columns.tables.decode) > MOST_ROWS:
         return ()
     return blocking(problem, columns, round(best.value_ms * 1e6), best.gpus, clock)
 

@@ -215,8 +215,8 @@ def _compact(nodes: list[dict[str, Any]], links: Pairs) -> dict[str, Any]:
             {"src": a, "dst": b, "bidirectional": links.get((b, a)) == links[a, b], **links[a, b]} for a, b in listed
         ]
     }
-    if any(stated.values()) and len(groups) > len(set(stated.values())) and len(groups) > len(names) / 2:
-        # Links that all differ: a partition for nearly every node would hide the stated ones and save no line.
+    if len(groups) > len(set(stated.values())) and len(groups) > len(names) / 2:
+        # Links that all differ: a partition for nearly every node would hide stated ones and save no line.
         return one_by_one
     home = {name: number for number, group in enumerate(groups) for name in group}
     between: dict[tuple[int, int], dict[str, Any]] = {}

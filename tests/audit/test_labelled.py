@@ -25,7 +25,7 @@ NOT_YET = {
 
 @pytest.mark.parametrize(
     ("folder", "name"),
-    [(folder, name) for folder in ("labelled", "fresh", "second", "third") for name in names(folder)],
+    [(folder, name) for folder in ("labelled", "fresh", "second", "third", "unseen") for name in names(folder)],
 )
 def test_errors_are_found_and_no_true_line_is_accused(folder: str, name: str) -> None:
     found = counted(folder, name)

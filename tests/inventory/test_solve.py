@@ -327,9 +327,9 @@ def test_a_plan_that_cannot_be_settled_ends_the_proof(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "place_exactly", gives_up)
     problem = load_inventory(ROOT / "problems" / "seven-h100.yaml")
     solver = InventorySolver(problem, Candidates(problem))
-    refused = solver._placer._survives
+    refused = solver._placer.survives
     monkeypatch.setattr(
-        solver._placer, "_survives", lambda plan, stands: len(plan.entries) > 1 and refused(plan, stands)
+        solver._placer, "survives", lambda plan, stands: len(plan.entries) > 1 and refused(plan, stands)
     )
     found = solver.run()
     assert found.status in ("feasible", "unknown")

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from optimizer.questions.cluster_pools import solve_cluster_pools
 from optimizer.questions.pools import solve_pools
-from optimizer.verify.pools.simulate import play
+from optimizer.results.pools import FixedPool, FixedPools
+from optimizer.verify.pools.simulate import play, play_cluster
+from tests.pools.clusters import cluster_with
 from tests.pools.problems import problem_with
 
 CASES: dict[str, dict[str, Any]] = {
@@ -28,6 +31,37 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "chunks": {"workload": {"prompt_tokens": 6000, "requests_per_s": 6}, "search": {"max_num_batched_tokens": 2048}},
 }
+
+
+GROUPS: dict[str, dict[str, Any]] = {
+    "prefill and decode on unlike groups": {"workload": {"requests_per_s": 6}, "objective": "cheapest"},
+    "both pools over both groups": {
+        "cluster": [
+            {"name": "a", "gpu": "h100-sxm-80gb", "nodes": 1, "gpus_per_node": 2, "internode_gbit_per_s": 100, "zone": "east"},
+            {"name": "b", "gpu": "h100-sxm-80gb", "nodes": 1, "gpus_per_node": 2, "internode_gbit_per_s": 100, "zone": "west"},
+        ],
+        "failures": {"zone_mtbf_hours": 8760},
+        "workload": {"requests_per_s": 16, "prompt_tokens": {"mean": 1500, "cv": 0.6}},
+        "requirements": {"ttft_p99_ms": 6000, "survive": {"zone": 1, "demand_share": 0.5}},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", sorted(GROUPS))
+def test_stated_percentiles_hold_over_several_groups(case: str) -> None:
+    """Each part by its share: percentiles are stated of the slowest parts, so that what is seen lies at or below them."""
+    problem = cluster_with(**GROUPS[case])
+    alone = FixedPools(FixedPool(group="a"), FixedPool(group="b")) if "unlike" in case else FixedPools()
+    answer = solve_cluster_pools(problem, alone, repairs=False)
+    assert answer.strategy is not None and answer.metrics is not None, answer.explanation
+    groups = {part.group for side in (answer.strategy.prefill, answer.strategy.decode) for part in side}
+    assert len(groups) == 2
+    seen, stated = play_cluster(problem, answer.strategy, requests=4000), answer.metrics
+    assert stated.ttft_p99_ms is not None and stated.tpot_p99_ms is not None and stated.request_mean_ms is not None
+    assert seen.share_above("ttft", stated.ttft_p99_ms) <= 0.0133
+    assert seen.share_above("tpot", stated.tpot_p99_ms) <= 0.0133
+    assert stated.ttft_p50_ms is not None and seen.quantile(seen.ttft, 0.5) <= 1.08 * stated.ttft_p50_ms
+    assert 0.9 <= sum(seen.whole) / len(seen.whole) / stated.request_mean_ms <= 1.05
 
 
 @pytest.mark.parametrize("case", sorted(CASES))

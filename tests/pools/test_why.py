@@ -11,6 +11,7 @@ import pytest
 
 from optimizer.facts.errors import ProblemError
 from optimizer.questions.how_sure import how_sure
+from optimizer.questions.pools import check_pools
 from optimizer.questions.solve import solve
 from optimizer.questions.why_not import why_not
 from optimizer.questions.why_this import why_this
@@ -18,6 +19,7 @@ from optimizer.reading.pools import pools_of, serving_of
 from optimizer.render.schemas import command_schema
 from optimizer.render.why import how_sure_data, print_why_not, why_not_data, why_this_data
 from optimizer.results.answer import Fixed
+from optimizer.results.pools import FixedPool, FixedPools
 from optimizer.results.pools_why import PoolsHowSure, PoolsWhyNot, PoolsWhyThis
 from tests.command import run
 from tests.pools.clusters import cluster_with
@@ -199,3 +201,41 @@ def test_the_command(tmp_path: Path) -> None:
     assert ran.returncode == 1 and "Repair 1. Set hardware.nodes" in ran.stdout
     wrong = run("why-not", str(path), "--serving", "both")
     assert wrong.returncode == 2 and "--serving" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules"),
+    [
+        ({"requirements": {"tpot_p99_ms": 2}}, ("tpot_p99",)),
+        ({"requirements": {"ttft_p99_ms": 60}}, ("ttft_p99",)),
+        ({"workload": {"requests_per_s": 200}}, ("prefill_capacity",)),
+        (
+            {
+                "hardware": {"nodes": 2, "gpus_per_node": 2, "internode_gbit_per_s": 1},
+                "requirements": {"ttft_p99_ms": 20000},
+            },
+            ("link",),
+        ),
+    ],
+)
+def test_the_conflict_names_what_is_to_blame(changes: dict[str, Any], rules: tuple[str, ...]) -> None:
+    """A limit that no pools keep even idle, and not the slots that it leaves; the link, and not what piles up behind it."""
+    sections = {name: {**FOUR.get(name, {}), **changes.get(name, {})} for name in {*FOUR, *changes}}
+    answer: Any = solve(problem_with(**sections), repairs=False)
+    assert answer.status == "infeasible" and answer.conflicts[0].rules == rules, answer.explanation
+    piling = [one for one in answer.explanation if "no finite value" in one]
+    assert len(piling) <= 1 and all(one.startswith("Requests") for one in piling)
+
+
+def test_what_breaks_first_as_the_load_grows() -> None:
+    problem = problem_with(**FOUR)
+    answer: Any = solve(problem)
+    said = next(one for one in answer.explanation if one.startswith("It carries up to"))
+    assert f"{answer.metrics.max_request_rate:.2f} requests/s" in said
+    above = problem_with(
+        hardware=FOUR["hardware"], workload={"requests_per_s": answer.metrics.max_request_rate + 0.001}
+    )
+    one, other = answer.strategy.prefill, answer.strategy.decode
+    fixed = FixedPools(*(FixedPool(p.tensor_parallel, p.expert_parallel, p.instances) for p in (one, other)))
+    broken = [rule.id for rule in check_pools(above, fixed).rules if not rule.holds]
+    assert broken and all(rule in said for rule in broken)

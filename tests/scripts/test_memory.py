@@ -82,6 +82,13 @@ def test_kinds_of_starts_that_the_fit_did_not_see() -> None:
         assert found == pytest.approx(printed, rel=within.get(row["measured quantity"], 0.05)), row
 
 
+def test_scales_of_experts_that_stay_in_float32() -> None:
+    """DeepSeek-V4-Pro in SGLang on Hopper: 19 % more weights than its checkpoint has, so that it does not start."""
+    weights, start = memory.predict([row for row in starts_in("memory_logs.csv", 46) if row["case"] == "h43"])
+    assert float(weights["predicted value"]) == pytest.approx(float(weights["measured value"]), rel=0.02)
+    assert start["predicted value"] == start["measured value"] == "no"
+
+
 def test_versions_of_the_engine_differ_as_logs_do() -> None:
     """A slice of the starts in data/memory_logs.csv: by version, GPUs that work together, experts, GPU class."""
     every = starts_in("memory_logs.csv", 46)

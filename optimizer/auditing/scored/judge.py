@@ -201,7 +201,7 @@ _UNIT_OF_MANY = re.compile(r"\b(?:per|pro|par|je|jede|every)\s(?:a |one )?$", re
 """``per thousand requests``: what another figure is per."""
 _PART_OF = re.compile(
     r"(?:\d\S*\s?(?:(?:[A-Za-z]{1,6}|%)\s)?|\b(?:left|spare|free|frei|übrig|libres?)\s)"
-    r"(?:out of|of|von|der|des|sur|de|aus)\s(?:the |its |their |our |den |die |les |ses |what )?$",
+    r"(?:out of|of|von|der|des|ihrer|ihres|seiner|seines|unserer|sur|de|aus)\s(?:the |its |their |our |den |die |les |ses |what )?$",
     re.IGNORECASE,
 )
 _COMPARED = re.compile(

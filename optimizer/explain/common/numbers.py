@@ -17,6 +17,8 @@ def amount(value: float | int | str | None, unit: str) -> str:
         return milliseconds(value)
     if unit == "requests/s":
         return f"{value:,.2f} requests/s"
+    if unit == "of the time":
+        return f"{value:.1%} of the time"
     if unit == "share of requests":
         return f"{value * 100:.3g}% missed"
     if unit in {"GPUs", "sequences", "tokens"} and value == 1:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from optimizer.explain.common.numbers import amount, count, listing
-from optimizer.explain.pools.conflict import LATER
+from optimizer.explain.pools.conflict import IDLE_STEPS, broken_words, in_order
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Conflict
 from optimizer.search.common.clock import Clock
 from optimizer.search.pools.cluster_answer import ChosenPools, cluster_sentence
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_picked import Picked
-from optimizer.search.pools.cluster_solve import best_of, keeps, rules_on
+from optimizer.search.pools.cluster_solve import best_of, columns_on, keeps, rules_on
+from optimizer.search.pools.solve import RATE_STEPS
 
 
 def cluster_conflict(problem: InventoryProblem, columns: ClusterColumns | None, clock: Clock) -> Conflict:
@@ -21,7 +22,7 @@ def cluster_conflict(problem: InventoryProblem, columns: ClusterColumns | None, 
             "instance each has room on the groups there are."
         )
         return Conflict(("gpu_count",), said, True)
-    rules = sorted(rules_on(problem), key=lambda rule: 1 + LATER.index(rule) if rule in LATER else 0)
+    rules = in_order(rules_on(problem), _out_of_reach(problem, columns, clock))
     kept, minimal = list(rules), True
     for rule in rules:
         fits = keeps(columns, [one for one in kept if one != rule], clock)
@@ -30,6 +31,14 @@ def cluster_conflict(problem: InventoryProblem, columns: ClusterColumns | None, 
         elif fits is None:
             minimal = False
     return Conflict(tuple(kept), _sentence(problem, kept), minimal)
+
+
+def _out_of_reach(problem: InventoryProblem, columns: ClusterColumns, clock: Clock) -> list[str]:
+    """Latency limits that no pools keep however few requests come."""
+    limits = [limit.rule for limit in problem.requirements.latency_limits if limit.rule in rules_on(problem)]
+    workload = problem.workload.model_copy(update={"requests_per_s": IDLE_STEPS / RATE_STEPS})
+    idle = columns_on(problem.model_copy(update={"workload": workload}), columns.options.fixed) if limits else None
+    return [rule for rule in limits if idle is not None and keeps(idle, [rule], clock) is False]
 
 
 def _sentence(problem: InventoryProblem, rules: list[str]) -> str:
@@ -81,9 +90,4 @@ def nearest_words(columns: ClusterColumns | None, clock: Clock) -> tuple[str, ..
         return ()
     chosen = ChosenPools(columns, picked)
     said = [f"Nearest: {chosen.strategy().label}."]
-    for rule in chosen.rules():
-        if rule.enabled and not rule.holds:
-            said.append(
-                f"It breaks {rule.id}: {amount(rule.actual, rule.unit)}, allowed {amount(rule.limit, rule.unit)}."
-            )
-    return tuple(said)
+    return (*said, *broken_words(chosen.rules()))

@@ -108,6 +108,6 @@ def _survive(problem: InventoryProblem, fixed: FixedPools, clock: Clock, level: 
         )
         changed = problem.model_copy(update={"survive": kept})
         if _fits(changed, fixed, clock):
-            said = f"Survive {count(new, level)} lost instead of {now} (requirements.survive.{level})"
+            said = f"Survive {count(new, 'GPU' if level == 'gpu' else level)} lost instead of {now} (requirements.survive.{level})"
             return _solved(changed, fixed, clock, f"requirements.survive.{level}", now, new, said)
     return None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from optimizer.explain.common.numbers import amount, count, milliseconds, time_or_none
-from optimizer.explain.pools.why import TIGHT, _busy, _in_progress, _percent
+from optimizer.explain.pools.why import TIGHT, _busy, _in_progress, _percent, breaks_first, longest_part, thinned_words
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import RuleResult
 from optimizer.results.cluster_pools import ClusterPoolsAnswer, GroupPool
 from optimizer.results.pools import PoolMetrics
+from optimizer.search.common.scale import limit_ns
 from optimizer.search.common.scale import milliseconds as ms_of
 from optimizer.search.pools.cluster_answer import SIDES, ChosenPools
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_picked import Picked
 from optimizer.search.pools.options import PARTS
+from optimizer.search.pools.solve import RATE_STEPS
 
 
 def cluster_words(chosen: ChosenPools, answer: ClusterPoolsAnswer) -> list[str]:
@@ -41,6 +43,7 @@ def cluster_words(chosen: ChosenPools, answer: ClusterPoolsAnswer) -> list[str]:
         elif rule.enabled and numbers and rule.id not in ("gpu_count", "min_batch") and _tight(rule):
             said.append(f"Rule {rule.id} is close: {words} of {amount(rule.limit, rule.unit)}.")
     if answer.feasible is not False:
+        said += _full_first(chosen, metrics.max_request_rate)
         said += knee(chosen)
     return said
 
@@ -70,6 +73,29 @@ def _link(chosen: ChosenPools, answer: ClusterPoolsAnswer) -> str:
     each = ", ".join(f"{_percent(busy)} on the {name} side ({where})" for busy, name, where in ends)
     binds = f"its {side} end on {group} would be full at {full:,.1f} requests/s" if most else "it carries nothing"
     return f"Link: {answer.link}, {milliseconds(metrics.transfer_ms)} for the cache of a mean prompt, busy {each}; {binds}."
+
+
+def _full_first(chosen: ChosenPools, rate: float) -> list[str]:
+    """Which pool, or which limit, keeps the load from growing, shares kept."""
+    more = rate + 1 / RATE_STEPS
+    found = [chosen.columns.carried(side, chosen.at[side], more) for side in (0, 1)]
+    full = [f"the capacity or cache of the {SIDES[side]} pool" for side in (0, 1) if not found[side][0]]
+    if full:
+        return [breaks_first(rate, full, "")]
+    slowest = [times for _, times in found]
+    limits = chosen.problem.requirements
+    off = chosen.problem.search.disabled_rules
+    broken = [
+        limit.rule
+        for limit in limits.latency_limits
+        if limit.rule not in off and chosen.total_ns(limit.rule, slowest) > limit_ns(limit.limit_ms, limits.margin)
+    ]
+    first = next((rule for rule in broken if rule.startswith("ttft")), None)
+    part = ""
+    if first is not None:
+        moved = chosen.transfer_ns(1 if first.endswith("p50") else 2)
+        part = longest_part(slowest[0][first], slowest[1][first], moved)
+    return [breaks_first(rate, broken, part)]
 
 
 def knee(chosen: ChosenPools) -> list[str]:
@@ -131,6 +157,8 @@ def cluster_limits(problem: InventoryProblem, columns: ClusterColumns | None) ->
         tensor, expert = (sorted({getattr(s, name) for s in shapes}) for name in ("tp", "ep"))
         experts = f", EP {', '.join(map(str, expert))}" if problem.model.experts else ""
         said.append(f"Pools considered: TP {', '.join(map(str, tensor))}{experts}; PP 1 on both sides.")
+    if columns is not None and columns.options.thinned:
+        said.append(thinned_words(columns.options.spacing))
     if PARTS == 1:
         said.append("Each pool stands on one group; pools over several groups were not considered.")
     else:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from optimizer.explain.common.numbers import amount, count, listing
 from optimizer.facts.problem import Problem
-from optimizer.results.answer import Conflict
+from optimizer.results.answer import Conflict, RuleResult
 from optimizer.search.common.clock import Clock
 from optimizer.search.pools.answer import judge_rules, sentence_of, strategy_of
 from optimizer.search.pools.model import PoolColumns
-from optimizer.search.pools.solve import RowPair, active_rules, best_keeping, feasible
+from optimizer.search.pools.solve import RowPair, active_rules, at_rate, best_keeping, columns_of, feasible
 
 LATER = (
     "prefill_kv_cache",
     "decode_kv_cache",
-    "link",
     "decode_concurrency",
     "prefill_capacity",
+    "link",
     "placement",
     "gpu_count",
 )
-"""Left out last, the plainest at the end, so that these stay where several sets conflict."""
+"""Left out last, the plainest at the end, so that these stay where several sets conflict: what the link cannot move piles up."""
+IDLE_STEPS = 1
+"""Thousandths of a request/s at which a limit is asked about that no load is to blame for."""
 
 
 def conflict_of(problem: Problem, columns: PoolColumns | None, clock: Clock) -> Conflict:
@@ -30,7 +34,7 @@ def conflict_of(problem: Problem, columns: PoolColumns | None, clock: Clock) -> 
             "which one instance each has room on the GPUs there are."
         )
         return Conflict(("gpu_count",), said, True)
-    rules = sorted(active_rules(problem), key=lambda rule: 1 + LATER.index(rule) if rule in LATER else 0)
+    rules = in_order(active_rules(problem), _out_of_reach(problem, columns, clock))
     kept, minimal = list(rules), True
     for rule in rules:
         fits = feasible(columns, [one for one in kept if one != rule], clock)
@@ -39,6 +43,23 @@ def conflict_of(problem: Problem, columns: PoolColumns | None, clock: Clock) -> 
         elif fits is None:
             minimal = False
     return Conflict(tuple(kept), _sentence(problem, kept), minimal)
+
+
+def in_order(rules: Sequence[str], out_of_reach: Sequence[str]) -> list[str]:
+    """Rules in the order in which they are left out.
+
+    Args:
+        out_of_reach: limits that break even with no load to speak of; they stay before any other.
+    """
+    found = sorted(rules, key=lambda rule: 1 + LATER.index(rule) if rule in LATER else 0)
+    return sorted(found, key=lambda rule: rule in out_of_reach)
+
+
+def _out_of_reach(problem: Problem, columns: PoolColumns, clock: Clock) -> list[str]:
+    """Latency limits that no pools keep however few requests come."""
+    limits = [limit.rule for limit in problem.requirements.latency_limits if limit.rule in active_rules(problem)]
+    idle = columns_of(at_rate(problem, IDLE_STEPS), columns.tables.fixed) if limits else None
+    return [rule for rule in limits if idle is not None and feasible(idle, [rule], clock) is False]
 
 
 def _sentence(problem: Problem, rules: list[str]) -> str:
@@ -71,7 +92,12 @@ def said_rule(problem: Problem, rule: str) -> str:
         "min_batch": f"{problem.requirements.min_batch} sequences at a decode instance (min_batch)",
         "tpot_full_batch": "TPOT of a full decode instance (tpot_full_batch)",
     }
-    return known.get(rule, sentence_of(problem, rule).rstrip(".") + f" ({rule})")
+    return known.get(rule, _inside(sentence_of(problem, rule)) + f" ({rule})")
+
+
+def _inside(sentence: str) -> str:
+    """A sentence as part of another."""
+    return f"{sentence[0].lower()}{sentence[1:].rstrip('.')}"
 
 
 def least_broken(problem: Problem, columns: PoolColumns, clock: Clock) -> RowPair | None:
@@ -90,8 +116,21 @@ def nearest_pair(problem: Problem, columns: PoolColumns, clock: Clock) -> list[s
     if pair is None:
         return []
     said = [f"Nearest: {strategy_of(columns, pair).label}."]
-    for rule in judge_rules(columns, pair):
-        if rule.enabled and not rule.holds:
-            actual, limit = amount(rule.actual, rule.unit), amount(rule.limit, rule.unit)
-            said.append(f"It breaks {rule.id}: {actual}, allowed {limit}.")
+    return said + broken_words(judge_rules(columns, pair))
+
+
+def broken_words(rules: Sequence[RuleResult]) -> list[str]:
+    """What is broken; what only piles up because of it is named together."""
+    broken = [rule for rule in rules if rule.enabled and not rule.holds]
+    piling = [rule for rule in broken if isinstance(rule.actual, str) and "pile up" in rule.actual]
+    plain = [rule for rule in broken if rule not in piling]
+    said = [
+        f"It breaks {rule.id}: {amount(rule.actual, rule.unit)}, allowed {amount(rule.limit, rule.unit)}."
+        for rule in plain
+    ]
+    if piling:
+        why = " then" if plain else ""
+        said.append(
+            f"Requests{why} pile up: {listing([rule.id for rule in piling])} {'has' if len(piling) == 1 else 'have'} no finite value."
+        )
     return said

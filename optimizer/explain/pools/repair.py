@@ -100,6 +100,6 @@ def _survive(problem: Problem, fixed: FixedPools, clock: Clock, level: str) -> P
     for new in range(now - 1, -1, -1):
         changed = _with(problem, survive=problem.requirements.survive.model_copy(update={level: new}))
         if _fits(changed, fixed, clock):
-            said = f"Survive {count(new, level)} lost instead of {now} (requirements.survive.{level})"
+            said = f"Survive {count(new, 'GPU' if level == 'gpu' else level)} lost instead of {now} (requirements.survive.{level})"
             return _solved(changed, fixed, clock, f"requirements.survive.{level}", now, new, said)
     return None

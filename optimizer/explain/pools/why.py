@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from optimizer.explain.common.numbers import amount, count, milliseconds, time_or_none
+from optimizer.explain.common.numbers import amount, count, listing, milliseconds, time_or_none
 from optimizer.facts.problem import Problem
-from optimizer.results.pools import PoolMetrics, PoolsAnswer, PoolStrategy
+from optimizer.results.pools import (
+    FixedPool,
+    FixedPools,
+    PoolMetrics,
+    PoolsAnswer,
+    PoolsMetrics,
+    PoolsStrategy,
+    PoolStrategy,
+)
 from optimizer.search.common.scale import NEVER_NS
 from optimizer.search.common.scale import milliseconds as ms_of
-from optimizer.search.pools.answer import latencies_ns, max_request_rate, prefers_together
+from optimizer.search.pools.answer import judge_rules, latencies_ns, max_request_rate, prefers_together, transfer_ns
 from optimizer.search.pools.model import PoolColumns
-from optimizer.search.pools.solve import RowPair
-from optimizer.search.pools.tables import Rows
+from optimizer.search.pools.solve import RATE_STEPS, RowPair, at_rate, columns_of
+from optimizer.search.pools.tables import EVERY_COUNT, Rows
 
 TIGHT = 0.1
 """Rules with less than this share of their limit to spare are named."""
@@ -51,6 +61,7 @@ def sentences(problem: Problem, columns: PoolColumns, pair: RowPair, answer: Poo
         if rule.enabled and not rule.holds
     ]
     if answer.feasible is not False:
+        said += full_first(problem, strategy, metrics)
         said += knee(problem, columns, pair)
     return said
 
@@ -87,6 +98,69 @@ def _link(columns: PoolColumns, pair: RowPair) -> str:
     if not 0 < most < float("inf"):
         return "it carries nothing"
     return f"its {side} end would be full at {rate / most:,.1f} requests/s"
+
+
+def full_first(problem: Problem, strategy: PoolsStrategy, metrics: PoolsMetrics) -> list[str]:
+    """Which rule breaks first as the load grows, and which pool it is about."""
+    rate = metrics.max_request_rate + 1 / RATE_STEPS
+    fixed = FixedPools(*(_exactly(pool) for pool in (strategy.prefill, strategy.decode)))
+    more = at_rate(problem, round(rate * RATE_STEPS))
+    columns = columns_of(more, fixed)
+    if columns is None:
+        return []
+    at = [
+        next((row for row in range(len(rows)) if int(rows.nodes[row]) == pool.nodes), None)
+        for rows, pool in ((columns.tables.prefill, strategy.prefill), (columns.tables.decode, strategy.decode))
+    ]
+    if at[0] is None or at[1] is None:
+        return []
+    pair = prefers_together(columns, at[0], at[1])
+    rules = [rule.id for rule in judge_rules(columns, pair) if rule.enabled and not rule.holds]
+    return [breaks_first(metrics.max_request_rate, rules, _sides(columns, pair, rules))]
+
+
+def breaks_first(rate: float, rules: Sequence[str], part: str) -> str:
+    """The sentence on what keeps the load from growing.
+
+    Args:
+        rate: up to which every rule of the load holds.
+        rules: those that do not just above it, losses left out.
+        part: what most of the broken limit's time is, or nothing.
+    """
+    named = [rule for rule in rules if not rule.startswith("survive_")] or ["a limit"]
+    return f"It carries up to {rate:.2f} requests/s; beyond, {listing(named)} {'breaks' if len(named) == 1 else 'break'} first{part}."
+
+
+def _sides(columns: PoolColumns, pair: RowPair, rules: Sequence[str]) -> str:
+    """What most of a first token's time is, where TTFT is what breaks."""
+    broken = next((rule for rule in rules if rule.startswith("ttft")), None)
+    if broken is None:
+        return ""
+    first, second = (PoolColumns.times(load)[broken] for load in columns.loads)
+    return longest_part(
+        int(first[pair.prefill]),
+        int(second[pair.decode]),
+        transfer_ns(columns, pair, 1 if broken.endswith("p50") else 2),
+    )
+
+
+def longest_part(prefill_ns: int, decode_ns: int, transfer_ns: int) -> str:
+    """Which of the three parts of a first token's time is the longest."""
+    if max(prefill_ns, decode_ns) >= NEVER_NS:
+        return ""
+    words = (
+        "at the prefill rank, waiting and working",
+        "at the decode rank",
+        "on the link",
+    )
+    most = max(zip((prefill_ns, decode_ns, transfer_ns), words, strict=True))
+    return f", most of it {most[1]}"
+
+
+def _exactly(pool: PoolStrategy) -> FixedPool:
+    return FixedPool(
+        pool.tensor_parallel, pool.expert_parallel, pool.instances, None, pool.weight_precision, pool.kv_precision
+    )
 
 
 def knee(problem: Problem, columns: PoolColumns, pair: RowPair) -> list[str]:
@@ -128,6 +202,14 @@ def _changed(problem: Problem, columns: PoolColumns, pair: RowPair, other: RowPa
     return f"{what} change {', '.join(parts)}{needs}."
 
 
+def thinned_words(spacing: float) -> str:
+    """Which numbers of instances were left out, and that the bound speaks of them too."""
+    return (
+        f"Of more than {EVERY_COUNT} alike instances of a pool not every number was considered: each is at least {spacing:g} times the "
+        "one before. The stated bound holds for every number."
+    )
+
+
 def limits_of(problem: Problem, columns: PoolColumns | None) -> tuple[str, ...]:
     """What was not considered."""
     said = []
@@ -136,6 +218,8 @@ def limits_of(problem: Problem, columns: PoolColumns | None) -> tuple[str, ...]:
         tensor, expert = (sorted({getattr(s, name) for s in shapes}) for name in ("tp", "ep"))
         experts = f", EP {', '.join(map(str, expert))}" if problem.model.experts else ""
         said.append(f"Pools considered: TP {', '.join(map(str, tensor))}{experts}; PP 1 on both sides.")
+        if columns.tables.spacing > 1:
+            said.append(thinned_words(columns.tables.spacing))
     said += [
         "The instances of a pool are alike and spread evenly over its nodes; pools stand on nodes of their own, or both on all nodes.",
         "Of more than 8 nodes a pool is spread over the fewest, twice, four times … as many, over as many as it can, or over all.",

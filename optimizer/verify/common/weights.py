@@ -70,14 +70,18 @@ def one_expert(model: ModelFacts, kind: LayerKind, group: Group, expert_bytes: F
 def expert_padding(problem: Problem, group: Group) -> Fraction:
     """Bytes of an expert as the engine's kernels load it over its bytes in the checkpoint."""
     model = problem.model
-    stored = model.expert_format if served_as_published(model, group) else group.weight_format
-    rule = kernels_of(problem.engine).padding_of(stored, problem.hardware.gpu, problem.engine_version)
+    stored, method = group.weight_format, None
+    if served_as_published(model, group):
+        stored = model.expert_format
+        method = None if model.quantization is None else model.quantization.method.lower()
+    rule = kernels_of(problem.engine).padding_of(stored, problem.hardware.gpu, problem.engine_version, method)
     if rule is None or model.expert_ffn_width == 0:
         return Fraction(1)
     parts = group.slicing * (group.tensor if group.expert == 1 else 1)
     slice_ = ceil_ratio(ceil_ratio(model.expert_ffn_width, parts), rule.width_multiple) * rule.width_multiple
     hidden = ceil_ratio(model.hidden_size, rule.hidden_multiple) * rule.hidden_multiple
-    return Fraction(slice_ * parts * hidden, model.expert_ffn_width * model.hidden_size)
+    padded = Fraction(slice_ * parts * hidden, model.expert_ffn_width * model.hidden_size)
+    return padded * rule.held[0] / rule.held[1]
 
 
 def tables(model: ModelFacts, group: Group) -> WeightTables:

@@ -9,13 +9,19 @@ from __future__ import annotations
 import heapq
 import random
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
+from optimizer.results.cluster_pools import ClusterPoolsStrategy
 from optimizer.results.pools import PoolsStrategy
 from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.pools.cluster_pair import ClusterPair
 from optimizer.verify.pools.pair import PoolsPair, Shapes
+from optimizer.verify.pools.pool import AnyPool, Crossing
 from optimizer.verify.pools.shape import PoolShape
+from optimizer.verify.pools.site import PoolsSite
 
 WARM_UP = 0.1
 """Share of the requests at the start that is not counted."""
@@ -81,26 +87,43 @@ def play(problem: Problem, strategy: PoolsStrategy, *, requests: int = 4000, see
         requests: in all, the first tenth of them not counted.
         seed: of arrivals, lengths and ranks.
     """
-    pair, chance = PoolsPair(Shapes(problem), strategy.prefill, strategy.decode), random.Random(seed)
+    pair = PoolsPair(Shapes(problem), strategy.prefill, strategy.decode)
+    ends = [(pair.prefill, pair.sent, 1.0)], [(pair.decode, pair.received, 1.0)]
+    return _play(problem, *ends, requests, random.Random(seed))
+
+
+@sixty_digits()
+def play_cluster(
+    problem: InventoryProblem, strategy: ClusterPoolsStrategy, *, requests: int = 4000, seed: int = 1
+) -> Played:
+    """The same on an inventory: a request goes to a part of each pool by its share, then to any of its ranks."""
+    site = PoolsSite(problem)
+    pair = ClusterPair(site, strategy)
+    first, second = ([(part.pool, part.crossing, float(part.share)) for part in side] for side in pair.parts)
+    return _play(site.problems[0], first, second, requests, random.Random(seed))
+
+
+Part = tuple[AnyPool, Crossing, float]
+"""A pool or a part of one, what its GPUs move of each prompt, and its share of the requests."""
+
+
+def _play(
+    problem: Problem, first: Sequence[Part], second: Sequence[Part], requests: int, chance: random.Random
+) -> Played:
     law = problem.requests
     lengths = chance.choices(law, weights=[one.weight for one in law], k=requests)
     clock, every = 0.0, []
     for one in lengths:
         clock += chance.expovariate(problem.workload.requests_per_s / 1000)
         every.append(_Request(clock, one.prompt_tokens, one.output_tokens))
-    ranks = strategy.prefill.instances * strategy.prefill.engine_ranks
-    senders: list[list[_Request]] = [[] for _ in range(ranks)]
-    for request in every:
-        chance.choice(senders).append(request)
     sent: list[tuple[float, int, _Request]] = []
-    prefill = _Played(pair.prefill.shape)
-    for rank, mine in enumerate(senders):
-        sent += [(done, rank, request) for done, request in _prefill(problem, prefill, mine)]
-    receivers: list[list[_Request]] = [[] for _ in range(strategy.decode.instances * strategy.decode.engine_ranks)]
-    _send(pair, sent, receivers, chance)
-    decode = _Played(pair.decode.shape)
-    for mine in receivers:
-        _decode(decode, sorted(mine, key=lambda request: request.ready))
+    senders = _ranks(first)
+    for rank, mine in enumerate(_sent_to(senders, every, chance)):
+        sent += [(done, rank, request) for done, request in _prefill(problem, senders[rank].times, mine)]
+    receivers = _ranks(second)
+    arrived = _send(senders, receivers, sent, chance)
+    for receiver, mine in zip(receivers, arrived, strict=True):
+        _decode(receiver.times, sorted(mine, key=lambda request: request.ready))
     counted = every[int(WARM_UP * requests) :]
     return Played(
         ttft=tuple(request.first - request.arrived for request in counted),
@@ -132,22 +155,59 @@ def _prefill(problem: Problem, times: _Played, mine: list[_Request]) -> list[tup
     return done
 
 
+@dataclass(frozen=True, slots=True)
+class _Rank:
+    """One data-parallel rank, and its chance of a request."""
+
+    times: _Played
+    crossing: Crossing
+    chance: float
+
+
+def _ranks(parts: Sequence[Part]) -> list[_Rank]:
+    found = []
+    for pool, crossing, share in parts:
+        ranks, times = pool.count * pool.shape.group.ranks, _Played(pool.shape)
+        found += [_Rank(times, crossing, share / ranks)] * ranks
+    return found
+
+
+def _sent_to(ranks: Sequence[_Rank], every: Sequence[_Request], chance: random.Random) -> list[list[_Request]]:
+    """The requests of each rank."""
+    found: list[list[_Request]] = [[] for _ in ranks]
+    places = chance.choices(range(len(ranks)), weights=[rank.chance for rank in ranks], k=len(every))
+    for place, request in zip(places, every, strict=True):
+        found[place].append(request)
+    return found
+
+
 def _send(
-    pair: PoolsPair, sent: list[tuple[float, int, _Request]], receivers: list[list[_Request]], chance: random.Random
-) -> None:
-    """Transfers, one at a time at either end, in the order in which prompts are done."""
-    free_at = [0.0] * (1 + max(rank for _, rank, _ in sent)), [0.0] * len(receivers)
-    latency = float(pair.wire.latency)
-    known: dict[int, tuple[float, float]] = {}
+    senders: Sequence[_Rank],
+    receivers: Sequence[_Rank],
+    sent: list[tuple[float, int, _Request]],
+    chance: random.Random,
+) -> list[list[_Request]]:
+    """Transfers, one at a time at either end, in the order in which prompts are done; the requests of each receiver."""
+    free_at = [0.0] * len(senders), [0.0] * len(receivers)
+    arrived: list[list[_Request]] = [[] for _ in receivers]
+    weights = [rank.chance for rank in receivers]
+    known: dict[tuple[int, int], float] = {}
+
+    def ms(crossing: Crossing, tokens: int) -> float:
+        key = id(crossing), tokens
+        if key not in known:
+            known[key] = float(crossing.ms(tokens))
+        return known[key]
+
     for done, rank, request in sorted(sent, key=lambda one: one[0]):
-        if request.prompt not in known:
-            known[request.prompt] = float(pair.sent.ms(request.prompt)), float(pair.received.ms(request.prompt))
-        sends, receives = known[request.prompt]
-        to = chance.randrange(len(receivers))
+        (to,) = chance.choices(range(len(receivers)), weights=weights)
+        one, other = senders[rank].crossing, receivers[to].crossing
+        sends, receives = ms(one, request.prompt), ms(other, request.prompt)
         start = max(done, free_at[0][rank], free_at[1][to])
         free_at[0][rank], free_at[1][to] = start + sends, start + receives
-        request.ready = start + max(sends, receives) + latency
-        receivers[to].append(request)
+        request.ready = start + max(sends, receives) + float(max(one.wire.latency, other.wire.latency))
+        arrived[to].append(request)
+    return arrived
 
 
 def _decode(times: _Played, mine: list[_Request]) -> None:
