@@ -70,6 +70,9 @@ def print_answer(
     """
     out = console()
     words = STATUS_WORDS[answer.status]
+    objective = answer.objective
+    if answer.status == "feasible" and objective is not None and objective.gap > 0:
+        words = f"{words}, its objective within {objective.gap:.2%} of a proved bound"
     if answer.optimum is not None:
         words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
     out.print(Text(f"{answer.problem}: {answer.label or 'no pools'} — {words}", STYLES[answer.status]))

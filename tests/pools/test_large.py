@@ -14,7 +14,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.questions.pools import refuse
 from optimizer.results.pools import FixedPool, FixedPools
 from optimizer.search.common.clock import Clock
-from optimizer.search.pools import cluster_solve, solve
+from optimizer.search.pools import cluster_solve, options, solve, tables
 from optimizer.search.pools.cluster_solve import best_of, columns_on, keeps, measured, own_masks, rules_on
 from optimizer.search.pools.solve import active_rules, best, columns_of, feasible
 from optimizer.verify.common.arithmetic import sixty_digits
@@ -116,3 +116,51 @@ def test_a_chain_cut_where_nothing_is_seen_has_the_digits_of_the_whole(monkeypat
             assert len(shape._weights(Decimal(1) / 100000)) == shape.length + 1
             assert cut is not None and shape._chain(rate) == cut
     assert len(shape._weights(Decimal(1) / 100000)) < 100
+
+
+@pytest.mark.parametrize("changes", [{}, {"workload": {"requests_per_s": 60}, "objective": {"gpu_ms": 5.0}}])
+def test_numbers_of_instances_that_are_left_out_are_bounded(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound lies below the best of every number, which lies below the best of those that are tabulated."""
+    nodes = {"nodes": 2, "gpus_per_node": 8, "internode_gbit_per_s": 400}
+    groups = [{"name": "a", "gpu": "h100-sxm-80gb"} | nodes, {"name": "b", "gpu": "l40s-48gb"} | nodes]
+    problem = cluster_with(
+        cluster=groups, search={"tensor_parallel": [1]}, **({"workload": {"requests_per_s": 40}} | changes)
+    )
+    every = columns_on(problem)
+    monkeypatch.setattr(tables, "EVERY_COUNT", 4)
+    some = columns_on(problem, spacings=(1.3,))
+    assert every is not None and some is not None and some.options.thinned and not every.options.thinned
+    whole, thin = best_of(every, Clock()), best_of(some, Clock())
+    assert whole.outcome == "optimal" and thin.outcome == "feasible" and thin.bound_ns is not None
+    assert whole.picked is not None and thin.picked is not None
+    best_value, thin_value = measured(every, whole.picked, "value"), measured(some, thin.picked, "value")
+    assert thin.bound_ns <= best_value <= thin_value
+    assert thin_value - thin.bound_ns < 0.1 * thin_value
+    for option in range(0, len(some.options.share[1]), 7):
+        block, row = some.options.located(1, option)
+        if block.rows.fewest[row] == block.rows.count[row]:
+            continue  # every spread of its own number is tabulated
+        least, gpus = (column[option] for column in some.least_of_fewer(1))
+        for other in np.flatnonzero(
+            (every.options.group[1] == block.group)
+            & (every.options.crossing[1] == int(block.crossing))
+            & (every.options.share[1] == block.share[row])
+            & (every.options.of_rows(1, "count") >= block.rows.fewest[row])
+            & (every.options.of_rows(1, "count") <= block.rows.count[row])
+        ):
+            assert least <= every.values[1][other] and gpus <= every.options.of_rows(1, "gpus")[other]
+
+
+def test_too_many_options_are_thinned_and_too_much_load_stays_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = cluster_with(**large(24))
+    monkeypatch.setattr(options, "LARGEST_OPTIONS", 8_000)
+    monkeypatch.setattr(tables, "EVERY_COUNT", 8)
+    columns = columns_on(problem)
+    assert columns is not None and columns.options.thinned and 0 < sum(map(len, columns.options.share)) <= 8_000
+    found = best_of(columns, Clock())
+    assert found.outcome == "feasible" and found.picked is not None and found.bound_ns is not None
+    assert measured(columns, found.picked, "value") * 0.99 < found.bound_ns
+    heavy = large(24, workload={"prompt_tokens": 3000, "output_tokens": 300, "requests_per_s": 1500})
+    assert best_of(columns_on(cluster_with(**heavy)), Clock()).outcome == "infeasible"

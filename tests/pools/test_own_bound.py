@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from optimizer.questions.cluster_pools import solve_cluster_pools
+from optimizer.render.cluster_pools import print_cluster_pools
 from optimizer.results.pools import FixedPool
 from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.pools import cluster_bound, cluster_survey
@@ -53,7 +54,9 @@ def test_the_bound_lies_below_the_best_and_near_it(case: int, monkeypatch: pytes
     assert best is not None and 0.6 * best < least <= best * (1 + 1e-9)
 
 
-def test_an_answer_that_was_not_compared_says_how_far_off_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_was_not_compared_says_how_far_off_it_may_be(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     problem = cluster_with(workload={"requests_per_s": 10}, **ONE)
     answer = solve_cluster_pools(problem, repairs=False)
     monkeypatch.setattr(cluster_survey, "MOST_OFFERED", 10)
@@ -62,6 +65,9 @@ def test_an_answer_that_was_not_compared_says_how_far_off_it_may_be(monkeypatch:
     unproved = replace(answer, status="feasible")
     seen = verify_cluster_pools(problem, unproved)
     assert seen.passed and seen.optimality == "not claimed" and "own bound on the objective" in seen.resolution
+    assert answer.objective is not None
+    print_cluster_pools(replace(unproved, objective=replace(answer.objective, gap=0.004)), full=False)
+    assert "feasible, its objective within 0.40% of a proved bound" in capsys.readouterr().out
     # A bound above what was recomputed would be false: it is reported, not swallowed.
     monkeypatch.setattr(cluster_bound, "least_of_all", lambda *_, **__: 1e6)
     assert not verify_cluster_pools(problem, answer).passed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optimizer.explain.common.numbers import amount, count, milliseconds, time_or_none
-from optimizer.explain.pools.why import TIGHT, _busy, _in_progress, _percent, breaks_first, longest_part
+from optimizer.explain.pools.why import TIGHT, _busy, _in_progress, _percent, breaks_first, longest_part, thinned_words
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import RuleResult
 from optimizer.results.cluster_pools import ClusterPoolsAnswer, GroupPool
@@ -157,6 +157,8 @@ def cluster_limits(problem: InventoryProblem, columns: ClusterColumns | None) ->
         tensor, expert = (sorted({getattr(s, name) for s in shapes}) for name in ("tp", "ep"))
         experts = f", EP {', '.join(map(str, expert))}" if problem.model.experts else ""
         said.append(f"Pools considered: TP {', '.join(map(str, tensor))}{experts}; PP 1 on both sides.")
+    if columns is not None and columns.options.thinned:
+        said.append(thinned_words(columns.options.spacing))
     if PARTS == 1:
         said.append("Each pool stands on one group; pools over several groups were not considered.")
     else:

@@ -22,7 +22,7 @@ from optimizer.search.common.scale import milliseconds as ms_of
 from optimizer.search.pools.answer import judge_rules, latencies_ns, max_request_rate, prefers_together, transfer_ns
 from optimizer.search.pools.model import PoolColumns
 from optimizer.search.pools.solve import RATE_STEPS, RowPair, at_rate, columns_of
-from optimizer.search.pools.tables import Rows
+from optimizer.search.pools.tables import EVERY_COUNT, Rows
 
 TIGHT = 0.1
 """Rules with less than this share of their limit to spare are named."""
@@ -202,6 +202,14 @@ def _changed(problem: Problem, columns: PoolColumns, pair: RowPair, other: RowPa
     return f"{what} change {', '.join(parts)}{needs}."
 
 
+def thinned_words(spacing: float) -> str:
+    """Which numbers of instances were left out, and that the bound speaks of them too."""
+    return (
+        f"Of more than {EVERY_COUNT} alike instances of a pool not every number was considered: each is at least {spacing:g} times the "
+        "one before. The stated bound holds for every number."
+    )
+
+
 def limits_of(problem: Problem, columns: PoolColumns | None) -> tuple[str, ...]:
     """What was not considered."""
     said = []
@@ -210,6 +218,8 @@ def limits_of(problem: Problem, columns: PoolColumns | None) -> tuple[str, ...]:
         tensor, expert = (sorted({getattr(s, name) for s in shapes}) for name in ("tp", "ep"))
         experts = f", EP {', '.join(map(str, expert))}" if problem.model.experts else ""
         said.append(f"Pools considered: TP {', '.join(map(str, tensor))}{experts}; PP 1 on both sides.")
+        if columns.tables.spacing > 1:
+            said.append(thinned_words(columns.tables.spacing))
     said += [
         "The instances of a pool are alike and spread evenly over its nodes; pools stand on nodes of their own, or both on all nodes.",
         "Of more than 8 nodes a pool is spread over the fewest, twice, four times … as many, over as many as it can, or over all.",

@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from optimizer.costs.failures import down_states
 from optimizer.costs.pools import DecodeLoad, PrefillLoad
 from optimizer.costs.shapes import Bools, Floats, Ints
+from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.pools.model import PEAK, Lost, PoolColumns
 from optimizer.search.pools.options import PARTS, Block, PoolOptions, wide_unavailability
 from optimizer.search.pools.tables import FULL, Valued, share_parts
@@ -82,6 +84,30 @@ class ClusterColumns:
             np.concatenate([getattr(one, name) for one in found]) for name in ("served", "unserved", "lost")
         )
         return Valued(served, unserved, lost)
+
+    def least_of_fewer(self, side: int) -> tuple[Floats, Ints]:
+        """(ns, GPUs) that each option costs at least with any number of its instances from ``fewest`` on, (Q,) each.
+
+        Fewer instances have more load each, so that none is faster; in each failure state what is not lost takes that time at least.
+        """
+        values, gpus = self.values[side].astype(np.float64), self.options.of_rows(side, "gpus").copy()
+        at = 0
+        loads: Any = self.loads[side]
+        for block, load in zip(self.options.blocks[side], loads, strict=True):
+            rows, tables, here = block.rows, block.tables, slice(at, at + len(block.rows))
+            at += len(rows)
+            some = rows.fewest < rows.count
+            if not some.any():
+                continue
+            w, part, group = tables.weights, block.share / PARTS, self.problem.groups[block.group]
+            alone = np.ones(len(rows), dtype=np.int64)
+            up = down_states(tables.problem.hardware, tables.sizes(rows), alone, alone).probability[:, 0]
+            up = up if w.unserved > 0 else np.ones(len(rows))
+            wide = w.unserved * w.penalty_ms * wide_unavailability(self.problem, group)
+            least = part * (w.latency * up * load.mean_ms + wide) * NS_PER_MS * (1 - 1e-12)
+            values[here] = np.where(some, np.minimum(least, values[here]), values[here])
+            gpus[here] = gpus[here] // rows.count * rows.fewest
+        return values, gpus
 
     @cached_property
     def values(self) -> tuple[Ints, Ints]:

@@ -35,9 +35,19 @@ class OptionBounds:
     """Of every answer."""
 
 
-def _counted(columns: ClusterColumns, side: int, tier: str) -> Floats:
-    """What each option adds to a tier."""
+def _counted(columns: ClusterColumns, side: int, tier: str, fewer: bool) -> tuple[Floats, Floats]:
+    """(what each option adds to a tier, its GPUs)."""
+    if fewer:
+        values, fewest = columns.least_of_fewer(side)
+        gpus = fewest.astype(np.float64)
+        if tier == "value":
+            return values + round(ObjectiveWeights.of(columns.problem.objective).gpu_ms * NS_PER_MS) * gpus, gpus
+        return gpus, gpus
     gpus = columns.options.of_rows(side, "gpus").astype(np.float64)
+    return _of_tier(columns, side, tier, gpus), gpus
+
+
+def _of_tier(columns: ClusterColumns, side: int, tier: str, gpus: Floats) -> Floats:
     if tier == "gpus":
         return gpus
     if tier == "price":
@@ -50,11 +60,11 @@ def _counted(columns: ClusterColumns, side: int, tier: str) -> Floats:
 class _Pool:
     """Options of one pool of one link and kind of cache."""
 
-    def __init__(self, columns: ClusterColumns, side: int, chosen: Ints, values: Floats) -> None:
+    def __init__(self, columns: ClusterColumns, side: int, chosen: Ints, values: Floats, gpus: Floats) -> None:
         self.options, self.values = chosen, values[chosen]
         self.group = columns.options.group[side][chosen]
         self.share = columns.options.share[side][chosen]
-        self.gpus = columns.options.of_rows(side, "gpus")[chosen].astype(np.float64)
+        self.gpus = gpus[chosen]
         self.groups = len(columns.problem.groups)
         key = self.group * (PARTS + 1) + self.share
         order = np.argsort(key, kind="stable")
@@ -104,11 +114,15 @@ def _nothing() -> Floats:
 
 def _joined(first: Floats, second: Floats) -> Floats:
     """The least of two sums by the parts that they take together."""
-    total = first[:, None] + second[None, :]
-    found = np.full(PARTS + 1, np.inf)
-    for parts in range(PARTS + 1):
-        found[parts] = np.fliplr(total[: parts + 1, : parts + 1]).diagonal().min()
-    return found
+    beside = np.concatenate([second, [np.inf]])
+    least: Floats = (first[None, :] + beside[_REST]).min(axis=1)
+    return least
+
+
+_REST = np.array(
+    [[parts - own if own <= parts else PARTS + 1 for own in range(PARTS + 1)] for parts in range(PARTS + 1)]
+)
+"""What the second takes of so many parts where the first takes ``own``; beyond the last where that is more than all."""
 
 
 def bounds_of(
@@ -117,6 +131,7 @@ def bounds_of(
     known: float | None,
     tier: str = "value",
     rules: Sequence[str] = ("gpu_count",),
+    fewer: bool = False,
 ) -> OptionBounds:
     """A bound through every option that is kept.
 
@@ -124,9 +139,10 @@ def bounds_of(
         known: what the tier counts of an answer, which prices are moved towards; None: there is none yet.
         tier: what is bounded: ``value`` in ns, ``gpus`` or ``price``.
         rules: that are kept; without ``gpu_count`` no GPU has a price.
+        fewer: of every number of instances that an option stands for, not of its own; of ``value`` and ``gpus``.
     """
     options, weights = columns.options, ObjectiveWeights.of(columns.problem.objective)
-    values = [_counted(columns, side, tier) for side in (0, 1)]
+    counted = [_counted(columns, side, tier, fewer) for side in (0, 1)]
     latency = weights.latency if tier == "value" else 0.0
     caches = [options.of_rows(side, "cache") for side in (0, 1)]
     through = np.full(len(kept[0]), np.inf), np.full(len(kept[1]), np.inf)
@@ -146,7 +162,7 @@ def bounds_of(
                 float((columns.moved[side][0][sides[side]] + options.latency_ns[side][sides[side]]).min())
                 for side in (0, 1)
             )
-            pools = [_Pool(columns, side, sides[side], values[side]) for side in (0, 1)]
+            pools = [_Pool(columns, side, sides[side], *counted[side]) for side in (0, 1)]
             found = _lagrange(columns, pools, latency * moved, known, STEPS if "gpu_count" in rules else 1)
             least = min(least, found[0])
             for side in (0, 1):

@@ -19,7 +19,7 @@ from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_model import ClusterModel, cluster_rule_ids, own_masks
 from optimizer.search.pools.cluster_picked import Picked
 from optimizer.search.pools.cluster_prices import OptionBounds, bounds_of, within_gpus
-from optimizer.search.pools.options import PARTS, PoolOptions
+from optimizer.search.pools.options import PARTS, SPACINGS, PoolOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,11 @@ def rules_on(problem: InventoryProblem) -> tuple[str, ...]:
     return tuple(rule for rule in cluster_rule_ids(problem) if rule not in problem.search.disabled_rules)
 
 
-def columns_on(problem: InventoryProblem, fixed: FixedPools = FixedPools()) -> ClusterColumns | None:
+def columns_on(
+    problem: InventoryProblem, fixed: FixedPools = FixedPools(), spacings: Sequence[float] = SPACINGS
+) -> ClusterColumns | None:
     """Columns of every option; None where no pools can be built at all."""
-    options = PoolOptions(problem, fixed)
+    options = PoolOptions(problem, fixed, spacings)
     return ClusterColumns(options) if all(options.blocks) else None
 
 
@@ -58,9 +60,8 @@ def keeps(columns: ClusterColumns | None, rules: Sequence[str], clock: Clock | N
     if columns is None:
         return False
     masks = own_masks(columns, rules)
-    if not all(mask.any() for mask in masks):
-        return False
-    return some_pools(columns, rules, masks, clock or Clock())[0]
+    fits = all(mask.any() for mask in masks) and some_pools(columns, rules, masks, clock or Clock())[0]
+    return None if fits is False and columns.options.thinned else fits
 
 
 def some_pools(
@@ -127,6 +128,29 @@ def best_of(columns: ClusterColumns | None, clock: Clock, rules: Sequence[str] |
     if columns is None:
         return FoundCluster("infeasible")
     rules = rules_on(columns.problem) if rules is None else rules
+    found = _best_tabulated(columns, clock, rules)
+    return _of_every_count(columns, rules, found) if columns.options.thinned else found
+
+
+def _of_every_count(columns: ClusterColumns, rules: Sequence[str], found: FoundCluster) -> FoundCluster:
+    """What is known where some numbers of instances were left out: the best of the others beside a bound on all.
+
+    Rules of losses speak of a spread over nodes that fewer instances may not have; the bound is that of all else.
+    """
+    masks = own_masks(columns, [rule for rule in rules if not rule.startswith("survive_")])
+    none = not all(mask.any() for mask in masks)
+    if found.picked is None:
+        total = float(sum(group.gpus for group in columns.problem.groups))
+        if not none and "gpu_count" in rules:
+            none = bounds_of(columns, masks, total, "gpus", rules, fewer=True).least > total * (1 + 1e-9) + 1e-6
+        return FoundCluster("infeasible" if none else "unknown")
+    value = measured(columns, found.picked, "value")
+    least = bounds_of(columns, masks, float(value), "value", rules, fewer=True).least
+    return FoundCluster("feasible", found.picked, min(value, math.floor(least)))
+
+
+def _best_tabulated(columns: ClusterColumns, clock: Clock, rules: Sequence[str]) -> FoundCluster:
+    """The best of the numbers of instances that are tabulated."""
     masks = own_masks(columns, rules)
     if not all(mask.any() for mask in masks):
         return FoundCluster("infeasible")

@@ -25,7 +25,7 @@ class OneGroup:
     """The pools of a problem on equal nodes as options of its one group."""
 
     def __init__(self, columns: PoolColumns, inventory: InventoryProblem, fixed: FixedPools) -> None:
-        self._own, self._columns = columns, columns_on(inventory, fixed)
+        self._own, self._columns = columns, columns_on(inventory, fixed, (columns.tables.spacing,))
 
     def best(self, rules: Sequence[str], clock: Clock) -> FoundCluster:
         """The best pools by the preset's tiers."""

@@ -9,7 +9,7 @@ section 13.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,6 @@ import numpy.typing as npt
 from optimizer.costs.failures import unavailability
 from optimizer.costs.pools import PoolLink, link_across, link_between
 from optimizer.costs.shapes import Floats, Ints, Shape
-from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.facts.problem import Problem
 from optimizer.results.pools import FixedPool, FixedPools
@@ -31,6 +30,8 @@ from optimizer.search.pools.tables import PoolTables, Rows
 PARTS = 10
 """Equal parts that the requests are dealt in, where a pool stands on several groups."""
 LARGEST_OPTIONS = 2_000_000
+"""More are not tabulated: large numbers of instances are left out then, and what they cost is bounded."""
+SPACINGS = (1.0, 1.01, 1.03, 1.1, 1.3, 2.0)
 
 
 def problem_on(problem: InventoryProblem, group: NodeGroup) -> Problem:
@@ -70,7 +71,9 @@ class Block:
 class PoolOptions:
     """Every option of both pools, (Q,) a side: group after group, link after link."""
 
-    def __init__(self, problem: InventoryProblem, fixed: FixedPools = FixedPools()) -> None:
+    def __init__(
+        self, problem: InventoryProblem, fixed: FixedPools = FixedPools(), spacings: Sequence[float] = SPACINGS
+    ) -> None:
         self.problem, self.fixed = problem, fixed
         self._of_rows: dict[tuple[int, str], Ints] = {}
         groups = problem.groups
@@ -86,21 +89,31 @@ class PoolOptions:
                 self.kinds.setdefault(cache_of(shape), shape)
         self.latency_us = max(group.internode_latency_us for group in groups)
         self.blocks: tuple[list[Block], list[Block]] = ([], [])
-        for index, (group, one) in enumerate(zip(groups, every, strict=True)):
-            for crossing in (False, True) if len(groups) > 1 else (False,):
-                link = link_across(one.hardware, self.latency_us) if crossing else link_between(one.hardware)
-                self._add(index, group, one, crossing, link)
-        total = sum(len(block.rows) for side in self.blocks for block in side)
-        if total > LARGEST_OPTIONS:
-            raise ProblemError(
-                "serving", f"spans more than {LARGEST_OPTIONS:,} pools; narrow search.tensor_parallel or cluster"
-            )
+        for self.spacing in spacings:
+            self.blocks = [], []
+            last = self.spacing == spacings[-1]
+            for index, (group, one) in enumerate(zip(groups, every, strict=True)):
+                for crossing in (False, True) if len(groups) > 1 else (False,):
+                    link = link_across(one.hardware, self.latency_us) if crossing else link_between(one.hardware)
+                    if last or self._total <= LARGEST_OPTIONS:
+                        self._add(index, group, one, crossing, link)
+            if self._total <= LARGEST_OPTIONS:
+                break
+
+    @property
+    def _total(self) -> int:
+        return sum(len(block.rows) for side in self.blocks for block in side)
+
+    @property
+    def thinned(self) -> bool:
+        """Whether some numbers of instances are not tabulated."""
+        return any(bool((b.rows.fewest < b.rows.count).any()) for side in self.blocks for b in side)
 
     def _add(self, index: int, group: NodeGroup, one: Problem, crossing: bool, link: PoolLink) -> None:
         sides = (self.fixed.prefill, self.fixed.decode)
         if all(side.group not in (None, group.name) for side in sides) or not self.kinds:
             return
-        tables = PoolTables(one, self.fixed, samples=self.kinds, link=link)
+        tables = PoolTables(one, self.fixed, samples=self.kinds, link=link, spacing=self.spacing)
         for side, (rows, part) in enumerate(zip((tables.prefill, tables.decode), sides, strict=True)):
             if part.group not in (None, group.name):
                 continue

@@ -13,8 +13,11 @@ from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import new_solver, outcome_of, solve_stoppable
 from optimizer.search.pools.model import PoolColumns, PoolsModel, rule_ids
 from optimizer.search.pools.one_group import large
+from optimizer.search.pools.options import SPACINGS
 from optimizer.search.pools.tables import PoolTables
 
+LARGEST_ROWS = 400_000
+"""Of more not every number of instances is tabulated."""
 MOST_ROWS = 12_000
 """Rows of both pools in one model of pairs; more are searched as one group of an inventory (``one_group``)."""
 RATE_STEPS = 1000
@@ -48,7 +51,10 @@ def active_rules(problem: Problem) -> tuple[str, ...]:
 
 def columns_of(problem: Problem, fixed: FixedPools = FixedPools()) -> PoolColumns | None:
     """Columns of every row; None where no pair can be built at all."""
-    tables = PoolTables(problem, fixed)
+    for spacing in SPACINGS:
+        tables = PoolTables(problem, fixed, spacing=spacing)
+        if len(tables.prefill) + len(tables.decode) <= LARGEST_ROWS:
+            break
     return PoolColumns(tables) if len(tables.prefill) and len(tables.decode) else None
 
 

@@ -16,7 +16,6 @@ from optimizer.costs.failures import STATES, down_states
 from optimizer.costs.pools import DecodeLoad, PoolCosts, PoolLink, PrefillLoad
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.engines.memory import state_blocks_of
-from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.results.pools import FixedPool, FixedPools
 from optimizer.search.common.scale import NEVER_BYTES, NEVER_NS, bytes_up, limit_ns, time_ns
@@ -25,7 +24,8 @@ from optimizer.search.uniform.quantities import ObjectiveWeights
 
 FULL = 10**9
 """A share of one, in the whole numbers of the model."""
-LARGEST_ROWS = 100_000
+EVERY_COUNT = 64
+"""Instances up to which every number of them is tabulated, however many GPUs there are."""
 MOST_SPREADS = 8
 """Nodes up to which every number of them is considered for a pool."""
 
@@ -48,6 +48,8 @@ class Rows:
     """How many nodes do."""
     lost: Ints
     """Instances that 0, 1, 2 lost nodes take, (R, 3)."""
+    fewest: Ints
+    """Instances from which on to ``count`` no other number is tabulated; ``count`` where every one is."""
 
     def __len__(self) -> int:
         return len(self.shape)
@@ -77,6 +79,7 @@ class PoolTables:
     Args:
         samples: a decode shape of each kind of cache that may be received, here or on another group; left out, those of this problem.
         link: what one GPU has between the pools; left out, what the hardware says.
+        spacing: of two numbers of instances beyond ``EVERY_COUNT`` that are tabulated the larger is so many times the smaller; 1: all are.
     """
 
     def __init__(
@@ -86,8 +89,9 @@ class PoolTables:
         *,
         samples: Mapping[CacheKind, Shape] | None = None,
         link: PoolLink | None = None,
+        spacing: float = 1.0,
     ) -> None:
-        self.problem, self.fixed = problem, fixed
+        self.problem, self.fixed, self.spacing = problem, fixed, spacing
         self.weights = ObjectiveWeights.of(problem.objective)
         prefill, decode = shapes_for(problem, fixed.prefill), shapes_for(problem, fixed.decode)
         if samples is None:
@@ -107,19 +111,15 @@ class PoolTables:
         fed = set(self.prefill.cache.tolist()) if link is None else set(kinds.values())
         kept = [(where[s], kinds[cache_of(s)]) for s in decode if kinds[cache_of(s)] in fed]
         self.decode = self._rows(kept, fixed.decode)
-        if len(self.prefill) + len(self.decode) > LARGEST_ROWS:
-            raise ProblemError(
-                "serving", f"spans more than {LARGEST_ROWS:,} pools; narrow search.tensor_parallel or hardware"
-            )
         self.allowed_slots, self.full_ns = self._slots()
 
     def _rows(self, pairs: list[tuple[int, int]], fixed: FixedPool) -> Rows:
         of_size: dict[int, Ints] = {}
-        found = [np.zeros((0, 10), dtype=np.int64)]
+        found = [np.zeros((0, 11), dtype=np.int64)]
         for shape, cache in pairs:
             size = self.shapes[shape].instance_gpus
             if size not in of_size:
-                of_size[size] = np.array(self._stands(size, fixed), dtype=np.int64).reshape(-1, 8)
+                of_size[size] = np.array(self._stands(size, fixed), dtype=np.int64).reshape(-1, 9)
             some = of_size[size]
             found.append(np.column_stack([np.full(len(some), shape), np.full(len(some), cache), some]))
         columns = np.concatenate(found).T
@@ -127,22 +127,28 @@ class PoolTables:
         return Rows(
             shape=columns[0], cache=columns[1], count=columns[2], nodes=columns[3], gpus=columns[4], every=columns[5],
             over=columns[6], more=columns[7], lost=np.minimum(lost, columns[2][:, None]),
+            fewest=columns[10],
         )  # fmt: skip
 
     def _stands(self, size: int, fixed: FixedPool) -> list[tuple[int, ...]]:
-        """(count, nodes, GPUs, GPUs on every node, over, on more nodes, lost with one node, with two) of instances of a size."""
+        """(count, nodes, GPUs, GPUs on every node, over, on more nodes, lost with one node, with two, fewest) of instances of a size."""
         hardware = self.problem.hardware
         found: list[tuple[int, ...]] = []
         per_node, most = hardware.gpus_per_node, hardware.gpus // size
         counts = range(1, most + 1) if fixed.count is None else (fixed.count,) if fixed.count <= most else ()
+        before = 0
         for count in counts:
             if size > per_node:
-                found.append((count, count * size // per_node, count * size, per_node, 0, 0, 1, 2))
+                found.append((count, count * size // per_node, count * size, per_node, 0, 0, 1, 2, count))
                 continue
+            if fixed.count is None and EVERY_COUNT < count < most and count < before * self.spacing:
+                continue
+            fewest = before + 1 if fixed.count is None else count
+            before = count
             for nodes in _spreads(-(-count // (per_node // size)), count, hardware.nodes):
                 each, more = divmod(count, nodes)
                 one, two = each + (1 if more else 0), 2 * each + min(2, more)
-                found.append((count, nodes, count * size, each * size, size if more else 0, more, one, two))
+                found.append((count, nodes, count * size, each * size, size if more else 0, more, one, two, fewest))
         return found
 
     def _slots(self) -> tuple[Ints, Ints]:
