@@ -34,6 +34,8 @@ from optimizer.search.uniform.solve import Progress
 MOST_ROUNDS = 4_000
 MOST_REFUSED = 300
 LAST_CUTS = 4
+BOUNDED_WITHIN_S = 2.0
+"""Seconds for a bound of all splits where the search ended without one."""
 
 Adjust = Callable[[SharedMaster], None]
 
@@ -154,11 +156,16 @@ class SharedSolver:
                 self._cuts[number].again(one, self._cuts[number].gammas[-LAST_CUTS:])
             self._tell(everything, self.best)
             status = self._tiers(everything)
-            if status == "optimal":
-                self.floor = self.best.goal(self.problem)
         if status == "optimal" and self.best is not None:
-            self.floor = self.best.goal(self.problem)
+            if (
+                not self._unsettled
+            ):  # what was set aside without a proof may be better: only bounds without it hold then
+                self.floor = self.best.goal(self.problem)
             self._cheapest(self._bounding(self.best))
+        elif self.best is not None and self.floor <= 0:
+            # The time is over before any bound of all splits was known: what is left of the limit is for answers like this.
+            self.deadline = None if self.deadline is None else time.monotonic() + BOUNDED_WITHIN_S
+            self._proved()
         return self._found(status)
 
     # Steps
