@@ -100,7 +100,7 @@ class _PoolPairs:
 def _of_nodes(
     problem: Problem, axes: tuple[Axis, ...], most: int, clock: Clock, say: Callable[[str], None]
 ) -> ParetoFront:
-    from optimizer.questions.pareto import thinned
+    from optimizer.questions.pareto_uniform import thinned
     from optimizer.questions.pools import _answer, refuse
     from optimizer.search.pools.model import check_rules, rule_ids
 
@@ -190,10 +190,10 @@ def _pairs(pairs: _PoolPairs, axes: tuple[Axis, ...], say: Callable[[str], None]
 
 
 def _joint(problem: Problem, axes: tuple[Axis, ...], clock: Clock) -> ParetoFront:
-    from optimizer.questions.pareto import _of_rows
-    from optimizer.questions.serving import joint_of
+    from optimizer.questions.joint import joint_of
+    from optimizer.questions.pareto_uniform import uniform_front
 
-    return _of_rows(joint_of(problem), axes, 10_000, clock.left_s, None)
+    return uniform_front(joint_of(problem), axes, 10_000, clock.left_s, None)
 
 
 def _verified(problem: Problem | InventoryProblem, answer: Any) -> Verification:

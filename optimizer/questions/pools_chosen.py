@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.questions.cluster_pools import found_cluster_pools
+from optimizer.questions.joint import joint_inventory, joint_of
 from optimizer.questions.pools import found_pools
-from optimizer.questions.serving import joint_inventory, joint_of
 from optimizer.results.answer import Fixed, Verification
 from optimizer.results.pools import FixedPools
 from optimizer.search.common.clock import Clock

@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 SETTLED = ("optimal", "infeasible")
 
 
-def joint_of(problem: Problem) -> Problem:
-    """The same question with joint instances alone."""
-    return problem.model_copy(update={"serving": "joint"})
-
-
 def better_of(problem: Problem, joint: Answer, pools: PoolsAnswer) -> Answer | PoolsAnswer:
     """The better answer, with what the other would be; called best only where both are settled.
 
@@ -78,11 +73,6 @@ def _beside(problem: Problem, chosen: Any, other: Any) -> list[str]:
     )
     pools, joint = (chosen, other) if isinstance(other, Answer) else (other, chosen)
     return [said, *between_answers(problem, pools, joint)]
-
-
-def joint_inventory(problem: InventoryProblem) -> InventoryProblem:
-    """The same question about an inventory with joint instances alone."""
-    return problem.model_copy(update={"serving": "joint"})
 
 
 def better_on_inventory(

@@ -132,8 +132,9 @@ def _of_equal_nodes(
     from optimizer.questions.variants import best_of
 
     if problem.serving != "joint":
+        from optimizer.questions.joint import joint_of
         from optimizer.questions.pools import refuse, solve_pools
-        from optimizer.questions.serving import better_of, joint_of
+        from optimizer.questions.serving import better_of
 
         refuse(problem)
         pools = solve_pools(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs)
@@ -169,7 +170,8 @@ def _of_inventory(
 
     if problem.serving == "disaggregated":
         return solve_cluster_pools(problem, time_limit_s=time_limit_s, repairs=repairs)
-    from optimizer.questions.serving import better_on_inventory, joint_inventory
+    from optimizer.questions.joint import joint_inventory
+    from optimizer.questions.serving import better_on_inventory
 
     pools = solve_cluster_pools(problem, time_limit_s=time_limit_s, repairs=repairs)
     joint = solve_inventory(

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from optimizer.facts.inventory import InventoryProblem
-from optimizer.questions.serving import joint_inventory
+from optimizer.questions.joint import joint_inventory
 from optimizer.search.common.clock import Clock
 from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.solve import InventorySolver

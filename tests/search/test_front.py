@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from optimizer import problem_from_dict
-from optimizer.questions.pareto import pareto, thinned
+from optimizer.questions.pareto import pareto
+from optimizer.questions.pareto_uniform import thinned
 from optimizer.results.front import RESOLUTION
 from optimizer.search.uniform.evaluate import metrics_of
 from optimizer.search.uniform.front import RowFront

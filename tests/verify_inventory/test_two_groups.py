@@ -146,6 +146,7 @@ def test_memory_by_hand() -> None:
     layer = kind.sharded_parameters + (kind.key_value_parameters / 2 + kind.replicated_parameters) * 2
     layer += kind.unquantized_parameters * 2  # two bytes; TP 2 halves the first two of them
     table = VOCABULARY * HIDDEN * 2 // 2
+    layer += 2**20  # half of the down projection is 11 MiB, and the allocator takes memory for it in pieces of 2 MiB
     weights = [4 * layer + table, 3 * layer, 7 * layer + table + HIDDEN * 2]
     assert [stage.weights_bytes for stage in one.facts.stages] == [int(w) for w in weights]
     slots = one.most_slots()
@@ -312,7 +313,7 @@ def test_no_split_over_two_groups() -> None:
 
 
 @pytest.mark.parametrize("change", [{"tensor_parallel": 1}, {"expert_parallel": 2}, {"expert_parallel": 4}, {"pipeline_parallel": 3},
-                                    {"data_parallel": 1}, {"max_num_seqs": 28}, {"max_num_seqs": 26}])  # fmt: skip
+                                    {"data_parallel": 1}, {"max_num_seqs": 27}, {"max_num_seqs": 25}])  # fmt: skip
 def test_another_strategy(change: dict[str, int]) -> None:
     refused(with_pool(strategy=replace(PIPE.strategy, **change)), "pools.0")
 
