@@ -11,7 +11,7 @@ from optimizer.search.pools.cluster_answer import ChosenPools, cluster_sentence
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_picked import Picked
 from optimizer.search.pools.cluster_solve import best_of, columns_on, keeps, rules_on
-from optimizer.search.pools.solve import RATE_STEPS
+from optimizer.search.pools.model import RATE_STEPS
 
 
 def cluster_conflict(problem: InventoryProblem, columns: ClusterColumns | None, clock: Clock) -> Conflict:

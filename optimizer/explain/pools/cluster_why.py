@@ -13,8 +13,8 @@ from optimizer.search.common.scale import milliseconds as ms_of
 from optimizer.search.pools.cluster_answer import SIDES, ChosenPools
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_picked import Picked
+from optimizer.search.pools.model import RATE_STEPS
 from optimizer.search.pools.options import PARTS
-from optimizer.search.pools.solve import RATE_STEPS
 
 
 def cluster_words(chosen: ChosenPools, answer: ClusterPoolsAnswer) -> list[str]:

@@ -20,8 +20,8 @@ from optimizer.results.pools import (
 from optimizer.search.common.scale import NEVER_NS
 from optimizer.search.common.scale import milliseconds as ms_of
 from optimizer.search.pools.answer import judge_rules, latencies_ns, max_request_rate, prefers_together, transfer_ns
-from optimizer.search.pools.model import PoolColumns
-from optimizer.search.pools.solve import RATE_STEPS, RowPair, at_rate, columns_of
+from optimizer.search.pools.model import RATE_STEPS, PoolColumns
+from optimizer.search.pools.solve import RowPair, at_rate, columns_of
 from optimizer.search.pools.tables import EVERY_COUNT, Rows
 
 TIGHT = 0.1

@@ -9,8 +9,8 @@ from optimizer.costs.shapes import Ints
 from optimizer.results.answer import ObjectiveResult, RuleResult
 from optimizer.results.pools import PoolMetrics, PoolsMetrics, PoolsStrategy, PoolStrategy
 from optimizer.search.common.scale import NEVER_NS, NS_PER_MS, milliseconds, planned_ms
-from optimizer.search.pools.model import SENTENCES, PoolColumns, rule_ids
-from optimizer.search.pools.solve import RATE_STEPS, RowPair, at_rate
+from optimizer.search.pools.model import RATE_STEPS, SENTENCES, PoolColumns, rule_ids
+from optimizer.search.pools.solve import RowPair, at_rate
 from optimizer.search.pools.tables import PoolTables, Rows
 
 

@@ -20,9 +20,8 @@ from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_model import cluster_rule_ids
 from optimizer.search.pools.cluster_picked import Picked
 from optimizer.search.pools.losses import LossCase, loss_cases
-from optimizer.search.pools.model import PEAK, SENTENCES
+from optimizer.search.pools.model import PEAK, RATE_STEPS, SENTENCES
 from optimizer.search.pools.options import PARTS
-from optimizer.search.pools.solve import RATE_STEPS
 from optimizer.search.uniform.quantities import ObjectiveWeights
 
 SIDES = ("prefill", "decode")

@@ -14,12 +14,14 @@ from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.answer import Status
 from optimizer.results.pools import FixedPools
 from optimizer.search.common.clock import Clock
+from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.common.solver import new_solver, outcome_of, solve_stoppable
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_model import ClusterModel, cluster_rule_ids, own_masks
 from optimizer.search.pools.cluster_picked import Picked
 from optimizer.search.pools.cluster_prices import OptionBounds, bounds_of, within_gpus
 from optimizer.search.pools.options import PARTS, SPACINGS, PoolOptions
+from optimizer.search.uniform.quantities import ObjectiveWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,13 +267,20 @@ def _also(held: list[tuple[str, int]], tier: str, known: int | None) -> list[tup
     return held if known is None else [*held, (tier, known)]
 
 
+def _value_ns(columns: ClusterColumns, at: list[Any]) -> int:
+    """The objective of chosen options."""
+    options, weights = columns.options, ObjectiveWeights.of(columns.problem.objective)
+    pools = sum(int(columns.values[side][at[side]].sum()) for side in (0, 1))
+    moved = max(int((columns.moved[side][0] + options.latency_ns[side])[at[side]].max()) for side in (0, 1))
+    gpus = sum(int(options.of_rows(side, "gpus")[at[side]].sum()) for side in (0, 1))
+    return pools + round(weights.latency) * moved + round(weights.gpu_ms * NS_PER_MS) * gpus
+
+
 def measured(columns: ClusterColumns, picked: Picked, tier: str) -> int:
     """What a tier counts of an answer; less is better."""
-    from optimizer.search.pools.cluster_answer import ChosenPools
-
     at = [np.array(side, dtype=np.int64) for side in picked.options]
     if tier == "value":
-        return ChosenPools(columns, picked).value_ns()
+        return _value_ns(columns, at)
     if tier == "peak":
         return -min(int(columns.peaks[side][at[side]].min()) for side in (0, 1))
     if tier == "price":

@@ -20,6 +20,8 @@ from optimizer.search.common.scale import NS_PER_MS, limit_ns, time_ns
 from optimizer.search.common.solver import cp_model
 from optimizer.search.pools.tables import FULL, PoolTables, share_parts
 
+RATE_STEPS = 1000
+"""Steps in a request/s, for ``capacity``."""
 PEAK = 1_000_000
 """Parts of a request/s in which capacities are counted."""
 SENTENCES = {

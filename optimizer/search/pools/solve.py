@@ -11,7 +11,7 @@ from optimizer.results.answer import Status
 from optimizer.results.pools import FixedPools
 from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import new_solver, outcome_of, solve_stoppable
-from optimizer.search.pools.model import PoolColumns, PoolsModel, rule_ids
+from optimizer.search.pools.model import RATE_STEPS, PoolColumns, PoolsModel, rule_ids
 from optimizer.search.pools.one_group import large
 from optimizer.search.pools.options import SPACINGS
 from optimizer.search.pools.tables import PoolTables
@@ -20,8 +20,6 @@ LARGEST_ROWS = 400_000
 """Of more not every number of instances is tabulated."""
 MOST_ROWS = 12_000
 """Rows of both pools in one model of pairs; more are searched as one group of an inventory (``one_group``)."""
-RATE_STEPS = 1000
-"""Steps in a request/s, for ``capacity``."""
 
 
 @dataclass(frozen=True, slots=True)
