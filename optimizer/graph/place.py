@@ -74,7 +74,7 @@ def _plan(name: str, placed: list[tuple[tuple[Problem, ...], tuple[int, ...], in
         replicas += instance.replicas
         for rank, gpu in enumerate(instance.gpus):
             stage = rank // instance.strategy.tensor_parallel % instance.strategy.pipeline_parallel
-            places[gpu.name] = _place(problems[stage].hardware, gpu)
+            places[gpu.name] = link_place(problems[stage].hardware, gpu)
     return DrawnPlan(name, tuple(instances), places)
 
 
@@ -96,7 +96,7 @@ def _instance(
     return InstancePlan(placed.name, problems[0], s, sequences, replicas, stages, parts)
 
 
-def _place(hardware: HardwareFacts, gpu: GpuPlace) -> LinkPlace:
+def link_place(hardware: HardwareFacts, gpu: GpuPlace) -> LinkPlace:
     """NVLink domains are runs of GPUs inside a node, or of a group's nodes where they are larger than a node."""
     size = hardware.nvlink_domain_gpus if hardware.nvlink_gb_per_s > 0 else 1
     per_node = hardware.gpus_per_node
