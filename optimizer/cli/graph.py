@@ -1,4 +1,4 @@
-"""``optimizer graph``: the execution graph of one decode step, checked, in the format that a tool wants.
+"""``optimizer graph``: the execution graph of one decode step, or where pools stand, checked, in the format that a tool wants.
 
 Exit codes: 0 written · 1 no strategy keeps every rule, so there is none to draw · 2 bad input · 3 a limit was reached, or the
 check disagrees.
@@ -43,11 +43,17 @@ def graph(
         typer.Option("--sequences", help="Sequences in progress at each replica; left out, the median of the load."),
     ] = None,
     modules: Annotated[bool, typer.Option("--modules", help="dot: every module instead of one box per stage.")] = False,
+    prefill: Annotated[
+        str | None, typer.Option("--prefill", help="Pools of your own, as for check: tp=4,count=2.", metavar="POOL")
+    ] = None,
+    decode: Annotated[
+        str | None, typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL")
+    ] = None,
 ) -> None:
-    """The execution graph of one decode step: modules, GPUs, collectives, sends and when each runs."""
+    """The execution graph of one decode step: modules, GPUs, collectives, sends and when each runs; of pools, who stands where."""
+    from optimizer.cli.graph_pools import pools_to_draw, write_pools
     from optimizer.facts.errors import ProblemError
-    from optimizer.render.files import write_out
-    from optimizer.render.graph_words import graph_sentences
+    from optimizer.reading.pools import pools_of
 
     _check_options(format, sequences, modules)
     if question.kind == "chain":
@@ -56,8 +62,23 @@ def graph(
             "chain: its costs are tables of tokens/s, with no modules or collectives to draw; "
             "optimizer solve FILE --svg chains.svg draws its placement",
         )
+    problem: Any = question.problem
+    given = {"--sequences": sequences is not None, "--modules": modules}
+    pooled = pools_to_draw(problem, fixed, pools_of(prefill, decode), given, format)
+    if pooled is not None:
+        write_pools(problem, pooled, format, out)
+        return
+    if problem.serving != "joint":
+        problem = problem.model_copy(update={"serving": "joint"})
     draw: Any = _of_inventory if question.kind == "inventory" else _of_problem
-    found, checked, keeps_rules = draw(question.problem, fixed, sequences)
+    _write(draw(problem, fixed, sequences), format, modules, out)
+
+
+def _write(drawn: tuple[Graph, GraphCheck, bool], format: str, modules: bool, out: str | None) -> None:
+    from optimizer.render.files import write_out
+    from optimizer.render.graph_words import graph_sentences
+
+    found, checked, keeps_rules = drawn
     if checked.passed:
         write_out(_lines(found, checked, format, modules), out)
     for sentence in graph_sentences(found, checked, keeps_rules=keeps_rules, out=out):

@@ -1,6 +1,8 @@
 """From an answer about prefill and decode pools to its graph: who stands where, and what crosses which link.
 
-``docs/disaggregated.md``, sections 3 and 13; ``docs/graph.md``, pools.
+``docs/graph.md``, pools.
+
+Other home: ``verify/graph/pool_parts.py``; docs/disaggregated.md, section 3.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from optimizer.explain.common.numbers import count, milliseconds
+from optimizer.explain.common.numbers import amount, count, milliseconds
 from optimizer.results.graph import Graph, GraphCheck, InstanceGraph
+from optimizer.results.pool_graph import PoolGraph
 
 SHOWN = 5
 
@@ -20,6 +21,26 @@ def graph_sentences(graph: Graph, check: GraphCheck, *, keeps_rules: bool, out: 
     if not keeps_rules:
         yield "This strategy does not keep every rule of the problem; optimizer check says which it breaks."
     yield from graph.notes
+    yield from _checked(check)
+
+
+def pool_graph_sentences(graph: PoolGraph, check: GraphCheck, *, keeps_rules: bool, out: str | None) -> Iterator[str]:
+    """The same of prefill and decode pools."""
+    where = f"{out}: " if out is not None else ""
+    sizes = f"{count(len(graph.instances), 'instance')} on {count(len(graph.gpus), 'GPU')}"
+    yield f"{where}{graph.problem}, {graph.label}: {sizes}, {check.edges:,} edges."
+    first = next(graph.transfers(), None)
+    if first is not None:
+        yield (
+            f"Each request sends {amount(first.bytes_per_request, 'bytes')} of cache from prefill to decode, counted over "
+            f"{graph.link}: {milliseconds(graph.transfer_ms)} with no other in the way."
+        )
+    if not keeps_rules:
+        yield "These pools do not keep every rule of the problem; optimizer check says which they break."
+    yield from _checked(check)
+
+
+def _checked(check: GraphCheck) -> Iterator[str]:
     if check.passed:
         yield f"Checked: {check.checks:,} facts recomputed from the problem, all agree."
         return

@@ -97,7 +97,7 @@ def _one(stated: Stated, index: int, model: str, weights: str | None) -> ModelFi
     if problem.serving != "joint":
         raise ProblemError(
             "serving",
-            f"{problem.serving} is taken by optimizer solve, check, deploy, report, sweep and recommend; state joint here",
+            f"{problem.serving} is taken by optimizer solve, check, deploy, report, graph, sweep and recommend; state joint here",
         )
     answer = solve(problem, repairs=False)
     assert isinstance(answer, Answer)

@@ -74,7 +74,7 @@ def test_decisions_that_mean_nothing_are_refused(file: str, options: tuple[str, 
     assert ran.returncode == 2 and said in ran.stderr and "Traceback" not in ran.stderr
 
 
-@pytest.mark.parametrize("command", ["graph"])
+@pytest.mark.parametrize("command", ["bench-plan", "fit"])
 @pytest.mark.parametrize("serving", ["disaggregated", "any"])
 def test_other_commands_say_what_answers(tmp_path: Path, command: str, serving: str) -> None:
     path = tmp_path / "p.json"

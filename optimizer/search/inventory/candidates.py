@@ -85,7 +85,8 @@ class Candidates:
         if problem.serving != "joint":
             raise ProblemError(
                 "serving",
-                f"{problem.serving} with cluster: is taken by optimizer solve and check; for this question state serving: joint",
+                f"{problem.serving} with cluster: is taken by optimizer solve, check, deploy, report, graph, sweep and recommend; "
+                "for this question state serving: joint",
             )
         self.problem = problem
         self._fixed, self._known = fixed or Fixed(), known or KnownTables(keep_times=False)

@@ -208,8 +208,8 @@ def shape_ranges(problem: Problem, fixed: Fixed | None = None) -> list[tuple[Sha
     if problem.serving != "joint":
         raise ProblemError(
             "serving",
-            f"{problem.serving} is taken by optimizer solve, check, deploy, report, sweep and recommend; for this question state "
-            "serving: joint",
+            f"{problem.serving} is taken by optimizer solve, check, deploy, report, graph, sweep and recommend; for this question "
+            "state serving: joint",
         )
     fixed = fixed or Fixed()
     search, model = problem.search, problem.model

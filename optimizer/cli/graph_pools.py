@@ -1,0 +1,107 @@
+"""``optimizer graph`` of prefill and decode pools: where every instance stands, and what crosses which link."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from optimizer.questions import codes
+
+if TYPE_CHECKING:
+    from optimizer.facts.inventory import InventoryProblem
+    from optimizer.facts.problem import Problem
+    from optimizer.results.answer import Fixed
+    from optimizer.results.graph import GraphCheck
+    from optimizer.results.pool_graph import PoolGraph
+    from optimizer.results.pools import FixedPools
+
+
+def pools_to_draw(
+    problem: Problem | InventoryProblem, fixed: Fixed, pools: FixedPools | None, given: dict[str, bool], format: str
+) -> Any:
+    """The answer whose pools are to be drawn; None where joint instances are.
+
+    Args:
+        given: options of a decode step by name, and whether each was stated.
+
+    Raises:
+        ProblemError: an option has no meaning for pools.
+        typer.Exit: no pools keep every rule, and no joint instances where they are offered too.
+    """
+    from optimizer.questions.check import check
+    from optimizer.questions.solve import solve
+    from optimizer.render.progress import LiveLine
+
+    if pools is None and (problem.serving == "joint" or (problem.serving == "any" and fixed.any)):
+        return None
+    if problem.serving == "disaggregated" or pools is not None:
+        _no_step(given, format)
+    found: Any
+    with LiveLine() as live:
+        if pools is not None or fixed.any:
+            found = check(problem, fixed, pools=pools, progress=live)
+        else:
+            found = solve(problem, progress=live, repairs=False)
+    pooled = hasattr(found, "link")
+    if not pooled and (found.pools if hasattr(found, "pools") else found.strategy):
+        return None
+    if not pooled or found.strategy is None:
+        typer.echo(f"error: {problem.name}: no strategy to draw. {' '.join(found.explanation)}", err=True)
+        raise typer.Exit(codes.UNDECIDED if found.status == "unknown" else codes.NO)
+    _no_step(given, format)
+    return found
+
+
+def write_pools(problem: Problem | InventoryProblem, answer: Any, format: str, out: str | None) -> None:
+    """Draw, check and write the pools of an answer.
+
+    Raises:
+        typer.Exit: the check disagrees, and nothing is written.
+    """
+    from optimizer.graph.pools import build_pool_graph
+    from optimizer.render.files import write_out
+    from optimizer.render.graph_words import pool_graph_sentences
+    from optimizer.verify.graph.pools import verify_pool_graph
+
+    found = build_pool_graph(problem, answer)
+    checked = verify_pool_graph(problem, answer, found)
+    if checked.passed:
+        write_out(_lines(found, checked, format), out)
+    keeps_rules = all(rule.holds or not rule.enabled for rule in answer.rules)
+    for sentence in pool_graph_sentences(found, checked, keeps_rules=keeps_rules, out=out):
+        typer.echo(sentence, err=True)
+    if not checked.passed:
+        raise typer.Exit(codes.UNDECIDED)
+
+
+def _no_step(given: dict[str, bool], format: str) -> None:
+    """Refuse what shows a decode step: pools are drawn by where they stand."""
+    from optimizer.facts.errors import ProblemError
+
+    for option, stated in given.items():
+        if stated:
+            raise ProblemError(
+                option, "is of a decode step; prefill and decode pools are drawn by where they stand, leave it out"
+            )
+    if format == "perfetto":
+        raise ProblemError(
+            "--format",
+            "perfetto shows the times of a decode step; prefill and decode pools are drawn by where they stand and what "
+            "crosses between them: json, graphml, dot or mermaid",
+        )
+
+
+def _lines(found: PoolGraph, checked: GraphCheck, format: str) -> Iterator[str]:
+    if format == "json":
+        from optimizer.render.pool_graph_data import pool_json_lines
+
+        return pool_json_lines(found, checked)
+    if format == "graphml":
+        from optimizer.render.pool_graph_data import pool_graphml_lines
+
+        return pool_graphml_lines(found)
+    from optimizer.render.pool_graph_pictures import pool_dot_lines, pool_mermaid_lines
+
+    return pool_dot_lines(found) if format == "dot" else pool_mermaid_lines(found)

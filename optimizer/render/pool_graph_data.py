@@ -1,0 +1,79 @@
+"""The graph of pools for programs: JSON in networkx's node-link layout, and GraphML. ``docs/graph.md``, pools.
+
+Nodes are instances and GPUs. Edges: an instance ``holds`` its GPUs, a GPU sends to the next of its TP group (``tensor_parallel``), a
+prefill instance sends ``cache`` to a decode instance.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from optimizer.results.graph import GraphCheck
+from optimizer.results.pool_graph import PoolGraph
+
+
+def pool_json_lines(graph: PoolGraph, check: GraphCheck) -> Iterator[str]:
+    """The document in pieces, one node or edge to a line; ``networkx.node_link_graph(json.load(file), edges="edges")`` reads it."""
+    header = graph.header()
+    header["verification"] = {
+        "passed": check.passed,
+        "checks": check.checks,
+        "nodes": check.nodes,
+        "edges": check.edges,
+    }
+    yield f'{{"directed": true, "multigraph": false, "graph": {_dumps(header)},\n"nodes": ['
+    yield from _list(nodes_of(graph))
+    yield '],\n"edges": ['
+    yield from _list(edges_of(graph))
+    yield "]}\n"
+
+
+def pool_graphml_lines(graph: PoolGraph) -> Iterator[str]:
+    """The document, line by line; GraphML has no lists (names of nodes are joined by spaces) and leaves out what is not there."""
+    import networkx
+
+    found = networkx.DiGraph()
+    found.graph.update(graph.header())
+    for node in nodes_of(graph):
+        found.add_node(node.pop("id"), **_flat(node))
+    for edge in edges_of(graph):
+        found.add_edge(edge.pop("source"), edge.pop("target"), **_flat(edge))
+    for line in networkx.generate_graphml(found):
+        yield f"{line}\n"
+
+
+def nodes_of(graph: PoolGraph) -> Iterator[dict[str, Any]]:
+    """Instances, then GPUs, as plain data."""
+    for instance in graph.instances:
+        data = asdict(instance)
+        yield {"id": data.pop("name"), "kind": "instance", **data}
+    for gpu in graph.gpus:
+        data = asdict(gpu)
+        yield {"id": data.pop("name"), "kind": "gpu", **data}
+
+
+def edges_of(graph: PoolGraph) -> Iterator[dict[str, Any]]:
+    """What holds what, traffic in TP groups, and cache between the pools, as plain data."""
+    for gpu in graph.gpus:
+        yield {"source": gpu.instance, "target": gpu.name, "kind": "holds"}
+    for edge in graph.tensor:
+        yield {**asdict(edge), "kind": "tensor_parallel"}
+    for transfer in graph.transfers():
+        yield {**asdict(transfer), "kind": "cache"}
+
+
+def _flat(data: dict[str, Any]) -> dict[str, Any]:
+    joined = {name: " ".join(value) if isinstance(value, tuple) else value for name, value in data.items()}
+    return {name: value for name, value in joined.items() if value is not None}
+
+
+def _list(items: Iterator[dict[str, Any]]) -> Iterator[str]:
+    for number, item in enumerate(items):
+        yield f",\n{_dumps(item)}" if number else f"\n{_dumps(item)}"
+
+
+def _dumps(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False)
