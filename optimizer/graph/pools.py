@@ -34,7 +34,7 @@ from optimizer.results.pools import PoolMetrics, PoolsAnswer, PoolStrategy
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _DrawnPart:
     """A pool, or its part on one group: the problem that it is judged in, and what a GPU of it moves over the link."""
 
     problem: Problem
@@ -81,9 +81,9 @@ def _placement(problem: Problem | InventoryProblem, answer: PoolsAnswer | Cluste
 
 def _parts(
     problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer
-) -> dict[tuple[int, str | None], _Part]:
+) -> dict[tuple[int, str | None], _DrawnPart]:
     """By side and group."""
-    found: dict[tuple[int, str | None], _Part] = {}
+    found: dict[tuple[int, str | None], _DrawnPart] = {}
     if isinstance(problem, InventoryProblem):
         assert isinstance(answer, ClusterPoolsAnswer) and answer.strategy is not None and answer.metrics is not None
         groups = {group.name: group for group in problem.groups}
@@ -94,12 +94,12 @@ def _parts(
                 one = problem.instance_problem(groups[part.group], groups[part.group].nodes)
                 alone = len(standing) == 1
                 link = link_between(one.hardware) if alone else link_across(one.hardware, slowest)
-                found[side, part.group] = _Part(one, part.group, part.pool, held, link, _costs(one, part.pool))
+                found[side, part.group] = _DrawnPart(one, part.group, part.pool, held, link, _costs(one, part.pool))
         return found
     for side, role in enumerate(ROLES):
         pool = getattr(answer.strategy, role)
         costs, held = _costs(problem, pool), getattr(answer.metrics, role)
-        found[side, None] = _Part(problem, None, pool, held, link_between(problem.hardware), costs)
+        found[side, None] = _DrawnPart(problem, None, pool, held, link_between(problem.hardware), costs)
     return found
 
 
@@ -113,7 +113,7 @@ class _Drawing:
     def __init__(
         self,
         problem: Problem | InventoryProblem,
-        parts: dict[tuple[int, str | None], _Part],
+        parts: dict[tuple[int, str | None], _DrawnPart],
         placement: Placement,
     ) -> None:
         self._parts, self.placed = parts, placement.instances
@@ -124,7 +124,7 @@ class _Drawing:
             gpu.name: link_place(self._part(one).problem.hardware, gpu) for one in self.placed for gpu in one.gpus
         }
 
-    def _part(self, placed: PlacedInstance) -> _Part:
+    def _part(self, placed: PlacedInstance) -> _DrawnPart:
         if (placed.pool, None) in self._parts:
             return self._parts[placed.pool, None]
         return self._parts[placed.pool, placed.gpus[0].node.rpartition("-")[0]]
@@ -210,7 +210,7 @@ class _Drawing:
         each = float(self._law.share @ self._law.prompts) if placed.pool == 0 else self._work.output_tokens
         return self._work.requests_per_s * placed.share / ranks * each
 
-    def _times(self, part: _Part) -> float:
+    def _times(self, part: _DrawnPart) -> float:
         """f: caches of a decode GPU that the busiest GPU of a prefill part sends."""
         times = self._receiver.pool.tensor_parallel / part.pool.tensor_parallel
         return max(1.0, times) if self._model.mla else times
@@ -227,7 +227,7 @@ def _slowest(senders: tuple[LinkPlace, ...], receivers: tuple[LinkPlace, ...]) -
     return max((link_of_two(a, b) for a in senders for b in receivers), key=SLOWEST_LAST.index)
 
 
-def _exchanged_per_token(part: _Part) -> Fraction:
+def _exchanged_per_token(part: _DrawnPart) -> Fraction:
     """Bytes that a GPU of coupled ranks sends of each token, over both exchanges of every layer with experts."""
     pool, model = part.pool, part.problem.model
     if pool.engine_ranks == 1:

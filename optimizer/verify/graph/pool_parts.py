@@ -27,7 +27,7 @@ SIDES = ("prefill", "decode")
 
 
 @dataclass(frozen=True, slots=True)
-class PoolPart:
+class WantedPart:
     """A pool on its group, as it must be drawn."""
 
     side: str
@@ -83,16 +83,16 @@ class PoolPart:
         )
 
 
-def parts_of(problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer) -> list[PoolPart]:
+def parts_of(problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer) -> list[WantedPart]:
     """Every part of both pools of an answer that has them; none on groups that are not there."""
     strategy, metrics, demand = answer.strategy, answer.metrics, exact(problem.workload.requests_per_s)
-    found: list[PoolPart] = []
+    found: list[WantedPart] = []
     if isinstance(problem, Problem):
         shapes, ground = Shapes(problem), Ground("node", problem.hardware.nodes, problem.hardware)
         for side in SIDES:
             pool, held = getattr(strategy, side), getattr(metrics, side)
             shape = shapes.of(group_of(pool))
-            found.append(PoolPart(side, None, pool, Fraction(1), held, shape, ground, shapes.wire, demand))
+            found.append(WantedPart(side, None, pool, Fraction(1), held, shape, ground, shapes.wire, demand))
         return found
     site = PoolsSite(problem)
     several = len({one.group for side in SIDES for one in getattr(strategy, side)}) > 1
@@ -103,5 +103,5 @@ def parts_of(problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterP
                 continue
             ground = Ground(one.group, problem.groups[index].nodes, site.problems[index].hardware)
             shape, hop = site.shapes[index].of(group_of(one.pool)), site.hop(index, several)
-            found.append(PoolPart(side, one.group, one.pool, exact(one.share), held, shape, ground, hop, demand))
+            found.append(WantedPart(side, one.group, one.pool, exact(one.share), held, shape, ground, hop, demand))
     return found

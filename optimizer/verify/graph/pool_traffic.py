@@ -14,7 +14,7 @@ from optimizer.results.pool_graph import PoolGpu, PoolGraph, PoolInstance
 from optimizer.verify.common.arithmetic import decimal
 from optimizer.verify.common.ledger import CheckLedger, near
 from optimizer.verify.graph.places import GpuStand, link_of
-from optimizer.verify.graph.pool_parts import PoolPart
+from optimizer.verify.graph.pool_parts import WantedPart
 
 NOISE = Decimal("1e-9")
 """Relative: bytes a second are products of floats."""
@@ -27,7 +27,7 @@ class PoolTraffic:
         self,
         ledger: CheckLedger,
         graph: PoolGraph,
-        parts: Mapping[tuple[str, str | None], PoolPart],
+        parts: Mapping[tuple[str, str | None], WantedPart],
         gpus: Mapping[str, Sequence[PoolGpu]],
         stands: Mapping[str, GpuStand],
     ) -> None:
@@ -35,7 +35,7 @@ class PoolTraffic:
 
     def rings(self) -> int:
         """Every TP group's ring once; how many edges were seen."""
-        wanted: dict[tuple[str, str], PoolPart] = {}
+        wanted: dict[tuple[str, str], WantedPart] = {}
         for one in self._graph.instances:
             part = self._parts.get((one.pool, one.group))
             if part is None or part.pool.tensor_parallel == 1:

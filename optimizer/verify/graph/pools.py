@@ -18,7 +18,7 @@ from optimizer.results.pools import PoolsAnswer
 from optimizer.verify.common.arithmetic import ceil_ratio, decimal, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger, near
 from optimizer.verify.graph.places import GpuStand, link_of
-from optimizer.verify.graph.pool_parts import PoolPart, parts_of
+from optimizer.verify.graph.pool_parts import WantedPart, parts_of
 from optimizer.verify.graph.pool_traffic import NOISE, PoolTraffic, close, slowest, up
 
 MOST_MISMATCHES = 100
@@ -41,12 +41,12 @@ def verify_pool_graph(
         ledger.that("graph", False, "an answer with pools", "none")
         return GraphCheck(False, ledger.checks, 0, 0, tuple(ledger.mismatches))
     with sixty_digits():
-        edges = _Check(ledger, problem, answer, graph).all()
+        edges = _PoolsCheck(ledger, problem, answer, graph).all()
     found = tuple(ledger.mismatches[:MOST_MISMATCHES])
     return GraphCheck(not found, ledger.checks, len(graph.gpus) + len(graph.instances), edges, found)
 
 
-class _Check:
+class _PoolsCheck:
     """Everything that is drawn, against what must be."""
 
     def __init__(
@@ -96,7 +96,7 @@ class _Check:
         traffic = PoolTraffic(ledger, graph, self._parts, self._gpus, self._stands)
         return len(graph.gpus) + traffic.rings() + traffic.transfers()
 
-    def _spread(self, part: PoolPart, drawn: Sequence[PoolInstance]) -> None:
+    def _spread(self, part: WantedPart, drawn: Sequence[PoolInstance]) -> None:
         """As many instances as decided, whole, on as many nodes as decided, no node with more than an even part of them."""
         ledger, pool = self._ledger, part.pool
         what = f"{part.side} pool" if part.group is None else f"{part.side} pool on {part.group}"
@@ -109,7 +109,7 @@ class _Check:
             f"{what}: fullest node", max(on_node.values(), default=0) <= most, f"at most {most}", on_node.most_common(1)
         )
 
-    def _instance(self, part: PoolPart, one: PoolInstance) -> None:
+    def _instance(self, part: WantedPart, one: PoolInstance) -> None:
         ledger, pool, gpus = self._ledger, part.pool, self._gpus[one.name]
         seats = [(gpu.rank, gpu.shard) for gpu in gpus]
         wanted = [(rank, shard) for rank in range(pool.engine_ranks) for shard in range(pool.tensor_parallel)]
@@ -142,7 +142,7 @@ class _Check:
         close(ledger, "exchanged bytes per second", sent * part.tokens, one.exchange_bytes_per_s)
         self._link(part, one)
 
-    def _gpu(self, part: PoolPart, gpu: PoolGpu) -> None:
+    def _gpu(self, part: WantedPart, gpu: PoolGpu) -> None:
         ledger, hardware = self._ledger, part.ground.hardware
         stand = part.ground.stand(gpu.name)
         if not ledger.that(f"GPU {gpu.name}", stand is not None, f"a GPU of {part.ground.prefix}", gpu.name):
@@ -156,7 +156,7 @@ class _Check:
         ledger.same(f"{gpu.name} weights", part.shape.stage.weights_bytes, gpu.weights_bytes)
         ledger.same(f"{gpu.name} room for cache", part.shape.room, gpu.cache_room_bytes)
 
-    def _link(self, part: PoolPart, one: PoolInstance) -> None:
+    def _link(self, part: WantedPart, one: PoolInstance) -> None:
         """What the busiest GPU moves: β, bytes a second, and that both make the answer's share of the time."""
         assert self._receiver is not None
         ledger, crossing = self._ledger, part.crossing(self._receiver.shape)
