@@ -212,3 +212,14 @@ def test_parts_that_nothing_changes_have_no_files() -> None:
     assert [trigger["type"] for trigger in only["spec"]["triggers"]] == ["cron"]
     (scaler, *_) = autoscalers("a", "default", "sglang", [changing])
     assert scaler["spec"]["metrics"][0]["pods"]["target"]["averageValue"] == "7272m"  # 4 · 2 s / 1.1
+
+
+def test_instances_over_several_nodes_are_scaled_as_sets() -> None:
+    wide = part([1] * 8 + [2] * 16, kind="LeaderWorkerSet", name="big-1")
+    (scaled,) = scaled_objects("big", "default", "vllm", [wide])
+    leader = {"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "name": "big-1"}
+    assert scaled["spec"]["scaleTargetRef"] == leader
+    assert autoscalers("big", "default", "vllm", [wide])[0]["spec"]["scaleTargetRef"] == leader
+    job = next(one for one in cron_jobs("big", "default", [wide]) if one["kind"] == "CronJob")
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"][:2] == ["scale", "leaderworkersets.leaderworkerset.x-k8s.io/big-1"]
