@@ -63,7 +63,7 @@ def write_pools(problem: Problem | InventoryProblem, answer: Any, format: str, o
     from optimizer.graph.pools import build_pool_graph
     from optimizer.render.files import write_out
     from optimizer.render.graph_words import pool_graph_sentences
-    from optimizer.verify.graph.pools import verify_pool_graph
+    from optimizer.verify.pools.graph_check import verify_pool_graph
 
     found = build_pool_graph(problem, answer)
     checked = verify_pool_graph(problem, answer, found)

@@ -2,7 +2,7 @@
 
 ``docs/graph.md``, pools.
 
-Other home: ``verify/graph/pool_parts.py``; docs/disaggregated.md, section 3.
+Other home: ``verify/pools/graph_parts.py``; docs/disaggregated.md, section 3.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from optimizer.results.graph import GraphCheck
 from optimizer.results.pool_graph import PoolGraph
 from optimizer.results.pools import FixedPool, FixedPools
 from optimizer.search.common.clock import Clock
-from optimizer.verify.graph.pools import verify_pool_graph
+from optimizer.verify.pools.graph_check import verify_pool_graph
 from tests.command import run
 from tests.graph.cases import EXPERTS
 from tests.pools.clusters import cluster_values, cluster_with

@@ -13,10 +13,10 @@ from optimizer.results.graph import Graph, GraphCheck
 from optimizer.results.inventory import InventoryAnswer, Pool
 from optimizer.verify.common.arithmetic import decimal, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger, near
+from optimizer.verify.common.places import Ground
 from optimizer.verify.graph.amounts import check_amounts
 from optimizer.verify.graph.modules import Modules
 from optimizer.verify.graph.parts import DeclaredLink, Part, Parts
-from optimizer.verify.graph.places import Ground
 from optimizer.verify.graph.schedule import Schedule
 from optimizer.verify.graph.structure import Structure
 

@@ -13,8 +13,8 @@ from optimizer.facts.problem import Problem
 from optimizer.verify.common.arithmetic import Affine, constant, exact
 from optimizer.verify.common.joined import JoinedStages
 from optimizer.verify.common.links import network_send
+from optimizer.verify.common.places import Ground
 from optimizer.verify.common.stage import Stages
-from optimizer.verify.graph.places import Ground
 
 DeclaredLink = tuple[str, str, Fraction, Fraction]
 """Kind, GPU of the nodes that have it, 10^9 bytes/s in one direction, ms of a message without bytes."""

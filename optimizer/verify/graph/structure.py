@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from optimizer.results.answer import Strategy
 from optimizer.results.graph import GraphNode, InstanceGraph
 from optimizer.verify.common.ledger import CheckLedger
+from optimizer.verify.common.places import GpuStand, link_of, link_of_pairs
 from optimizer.verify.graph.expected import Step, steps_of
 from optimizer.verify.graph.parts import Parts
-from optimizer.verify.graph.places import GpuStand, link_of, link_of_pairs
 
 Key = tuple[str, int | None, int, int | None, int | None]
 """Kind, replica, stage, layer and shard."""

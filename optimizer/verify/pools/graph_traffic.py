@@ -13,8 +13,8 @@ from fractions import Fraction
 from optimizer.results.pool_graph import PoolGpu, PoolGraph, PoolInstance
 from optimizer.verify.common.arithmetic import decimal
 from optimizer.verify.common.ledger import CheckLedger, near
-from optimizer.verify.graph.places import GpuStand, link_of
-from optimizer.verify.graph.pool_parts import WantedPart
+from optimizer.verify.common.places import GpuStand, link_of
+from optimizer.verify.pools.graph_parts import WantedPart
 
 NOISE = Decimal("1e-9")
 """Relative: bytes a second are products of floats."""

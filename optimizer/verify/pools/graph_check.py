@@ -17,9 +17,9 @@ from optimizer.results.pool_graph import PoolGpu, PoolGraph, PoolInstance
 from optimizer.results.pools import PoolsAnswer
 from optimizer.verify.common.arithmetic import ceil_ratio, decimal, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger, near
-from optimizer.verify.graph.places import GpuStand, link_of
-from optimizer.verify.graph.pool_parts import WantedPart, parts_of
-from optimizer.verify.graph.pool_traffic import NOISE, PoolTraffic, close, slowest, up
+from optimizer.verify.common.places import GpuStand, link_of
+from optimizer.verify.pools.graph_parts import WantedPart, parts_of
+from optimizer.verify.pools.graph_traffic import NOISE, PoolTraffic, close, slowest, up
 
 MOST_MISMATCHES = 100
 

@@ -17,7 +17,7 @@ from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.pools import PoolMetrics, PoolsAnswer, PoolStrategy
 from optimizer.verify.common.arithmetic import constant, exact
 from optimizer.verify.common.links import exchange_places
-from optimizer.verify.graph.places import Ground
+from optimizer.verify.common.places import Ground
 from optimizer.verify.pools.pair import Shapes, group_of
 from optimizer.verify.pools.pool import Crossing, sent_times
 from optimizer.verify.pools.shape import Hop, PoolShape
