@@ -106,10 +106,11 @@ def deploy(
             assume=assume,
             image=image,
             namespace=namespace,
+            hosts=hosts,
             limit=limit,
             force=force,
             not_taken={
-                "--engine": engine, "--model-id": model_id, "--checkpoint-format": checkpoint_format, "--hosts": hosts,
+                "--engine": engine, "--model-id": model_id, "--checkpoint-format": checkpoint_format,
                 "--prefill": prefill, "--decode": decode, "--dry-run": dry_run or None, "--tp": fixed.any or None,
             },
         )  # fmt: skip

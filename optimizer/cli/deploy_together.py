@@ -23,6 +23,7 @@ def deploy_together(
     assume: str | None,
     image: str | None,
     namespace: str,
+    hosts: str | None,
     limit: float | None,
     force: bool,
     not_taken: dict[str, Any],
@@ -41,6 +42,8 @@ def deploy_together(
     from optimizer.render.folder import write_folder
     from optimizer.render.progress import LiveLine
 
+    if question.kind == "models":
+        not_taken = {**not_taken, "--hosts": hosts}
     for option, given in not_taken.items():
         if given is not None:
             what = "several models" if question.kind == "models" else "a plan for a day"
@@ -58,7 +61,7 @@ def deploy_together(
     if question.kind == "models":
         files = files_of_several(cast("SeveralProblem", question.problem), answer, target, **asked)
     else:
-        files = files_of_day(cast("ProfileProblem", question.problem), answer, target, **asked)
+        files = files_of_day(cast("ProfileProblem", question.problem), answer, target, hosts=hosts, **asked)
     written = write_folder(files, out, overwrite=force)
     typer.echo(f"{name}: {answer.label}.", err=True)
     if out is not None:

@@ -58,7 +58,7 @@ def chosen_of(problem: Problem, answer: Answer) -> Chosen:
     return Chosen(
         problem.name,
         answer.strategy.label,
-        ((_served(problem, answer.metrics),) * answer.strategy.pipeline_parallel,),
+        ((served_by(problem, answer.metrics),) * answer.strategy.pipeline_parallel,),
         placement,
         0 if broken else may_lose(problem, placement),
         _verdict(answer.status, answer.objective, bool(broken), isinstance(answer, CheckAnswer)),
@@ -120,7 +120,7 @@ def chosen_of_cluster_pools(problem: InventoryProblem, answer: ClusterPoolsAnswe
         0,
         _verdict(answer.status, answer.objective, bool(broken), answer.feasible is not None),
         broken,
-        _routers(problem, placement),
+        routers_of(problem, placement),
         roles,
         (),
         answer.link,
@@ -167,11 +167,11 @@ def chosen_of_inventory(problem: InventoryProblem, answer: InventoryAnswer, chec
     if answer.placement is None:
         raise ValueError("the answer has no placement")
     problems = tuple(
-        tuple(_served(one, pool.metrics) for one in stage_problems(problem, pool)) for pool in answer.pools
+        tuple(served_by(one, pool.metrics) for one in stage_problems(problem, pool)) for pool in answer.pools
     )
     broken = _broken(answer.rules)
     verdict = _verdict(answer.status, answer.objective, bool(broken), checked)
-    lost = 0 if broken else _inventory_may_lose(problem, answer)
+    lost = 0 if broken else inventory_may_lose(problem, answer)
     return Chosen(
         problem.name,
         answer.label,
@@ -180,11 +180,11 @@ def chosen_of_inventory(problem: InventoryProblem, answer: InventoryAnswer, chec
         lost,
         verdict,
         broken,
-        _routers(problem, answer.placement),
+        routers_of(problem, answer.placement),
     )
 
 
-def _routers(problem: InventoryProblem, placement: Placement) -> int:
+def routers_of(problem: InventoryProblem, placement: Placement) -> int:
     """Nodes that get a router: so many that no stated losses of nodes, racks or wider domains take all of them, two at least."""
     away = [level.count * _widest(problem, placement, level.level) for level in problem.survive if level.level != "gpu"]
     return max(2, 1 + max(away, default=0))
@@ -224,7 +224,7 @@ def on_hosts(problem: InventoryProblem, placement: Placement) -> Placement:
     return Placement(tuple(replace(one, gpus=tuple(there(place) for place in one.gpus)) for one in placement.instances))
 
 
-def _served(problem: Problem, metrics: Metrics | None) -> Problem:
+def served_by(problem: Problem, metrics: Metrics | None) -> Problem:
     """The problem with the longest sequence that the answer serves, which engines are started with."""
     if metrics is None:
         return problem
@@ -232,7 +232,7 @@ def _served(problem: Problem, metrics: Metrics | None) -> Problem:
     return problem.model_copy(update={"requirements": problem.requirements.model_copy(update=length)})
 
 
-def _inventory_may_lose(problem: InventoryProblem, answer: InventoryAnswer) -> int:
+def inventory_may_lose(problem: InventoryProblem, answer: InventoryAnswer) -> int:
     """Instances that may be away whichever they are: those of the stated losses, as long as the strongest so many can be missed.
 
     A PodDisruptionBudget counts pods and cannot tell a strong instance from a weak one.

@@ -45,6 +45,8 @@ class Options:
     namespace: str = "default"
     assumed: str = ""
     """The known version that ``version`` is taken to be like; "" where it is known itself."""
+    metrics: bool = False
+    """Whether autoscalers ask the engines for Prometheus metrics, which not every engine gives unasked."""
 
     @property
     def unchecked(self) -> str | None:

@@ -18,7 +18,7 @@ from optimizer.reading.load import load_problem, problem_from_dict
 from optimizer.reading.question import load_question
 from tests.conftest import ROOT, changed
 
-OF_OTHER_KINDS = ("day-profile", "day-on-h100-and-l40s", "two-models", "two-models-h100-and-l40s")
+OF_OTHER_KINDS = ("day-on-h100-and-l40s", "day-profile", "two-models", "two-models-h100-and-l40s")
 
 
 def test_the_example_case_loads(example: dict[str, Any]) -> None:

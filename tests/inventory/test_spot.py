@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from optimizer import problem_from_dict
 from optimizer.facts.errors import ProblemError
@@ -20,6 +21,8 @@ from tests.inventory.naive import naive_optimum
 from tests.inventory.test_power import FAST, one_feed
 from tests.search.test_rules import SMALL
 from tests.verify.builders import GPU
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def market(interruptions: float, objective: Any, rate: float = 20.0) -> dict[str, Any]:
@@ -118,3 +121,22 @@ def test_an_inventory_is_stated_as_it_is() -> None:
     assert problem.groups[0].idle_gpus == 2 and len(problem.power_limits) == 2
     stated = inventory_stated_of(problem)
     assert inventory_from_dict(stated.values, default_name=stated.default_name, model=stated.model) == problem
+
+
+def test_the_example_by_hand() -> None:
+    """A feed that the cheapest choice would overload: what spot nodes save is given up for watts. docs/inventories.md, section 5."""
+    values = yaml.safe_load((ROOT / "problems" / "spot-nodes-under-a-power-limit.yaml").read_text())
+    held = {}
+    for limited in (True, False):
+        stated = values if limited else {name: value for name, value in values.items() if name != "power_limits_watts"}
+        answer = solve_inventory(inventory_from_dict(stated), ranges=False)
+        assert answer.status == "optimal" and answer.verification.passed
+        gpus = {"h100": 0, "l40s-spot": 0}
+        for pool in answer.pools:
+            gpus[pool.where] += pool.instances * pool.strategy.tensor_parallel
+        assert answer.price_per_hour == pytest.approx(2.5 * gpus["h100"] + 0.4 * gpus["l40s-spot"])
+        held[limited] = gpus
+        if limited:
+            (drawn,) = [rule.actual for rule in answer.rules if rule.id == "power_zone"]
+            assert drawn == 2 * 700 + 2 * 70 + 2 * 350 + 6 * 35 == 2450
+    assert held == {True: {"h100": 2, "l40s-spot": 2}, False: {"h100": 1, "l40s-spot": 7}}

@@ -53,6 +53,8 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
         *format_flags(problem.model, strategy, options),
     ]
     arguments += _guesses(problem)
+    if options.metrics:
+        arguments.append("--enable-metrics")
     if ranks > 1:
         arguments += ["--attn-dp-size", str(ranks)]
     if strategy.expert_parallel > 1:

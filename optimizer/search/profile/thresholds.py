@@ -6,6 +6,7 @@ Other home: ``verify/profile/check.py``; docs/profile.md, section 5.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -53,13 +54,17 @@ def largest_rate(day: ProfileProblem, states: DayStates, row: int) -> int:
     return low
 
 
-def growth_per_s2(day: ProfileProblem) -> Fraction:
-    """The fastest growth of the rate between the middles of two hours, requests/s per s."""
-    rates = [exact(rate) for rate in day.rates]
+def growth_per_s2(stated: Sequence[float]) -> Fraction:
+    """The fastest growth of the rate between the middles of two hours, requests/s per s.
+
+    Args:
+        stated: requests/s of each hour.
+    """
+    rates = [exact(rate) for rate in stated]
     return max(Fraction(0), *((then - now) / HOUR_S for now, then in zip(rates, rates[1:] + rates[:1], strict=True)))
 
 
 def add_at(day: ProfileProblem, steps: int, lead_s: int) -> float:
     """The rate at which to start the next instance: what the rate may grow by until it serves is kept free, in steps, rounded down."""
-    left = Fraction(steps) - growth_per_s2(day) * lead_s * STEPS_PER_S
+    left = Fraction(steps) - growth_per_s2(day.rates) * lead_s * STEPS_PER_S
     return max(0, math.floor(left)) / STEPS_PER_S
