@@ -128,6 +128,7 @@ def test_the_least_is_that_of_the_state_that_is_too_slow() -> None:
         "hardware": {"gpu": "h200-sxm-141gb", "nodes": 2, "gpus_per_node": 8},
         "workload": {"prompt_tokens": {"mean": 3000, "max": 16000}, "output_tokens": {"mean": 500, "max": 2000}},
         "requirements": {"tpot_p99_ms": 60, "survive": {"node": 1}},
+        "search": {"tensor_parallel": [8], "pipeline_parallel": [1], "kv_precision": ["bf16"]},
     }
     stated["workload"]["requests_per_s"] = 6  # type: ignore[index]
     sentence = solve(problem_from_dict(stated), repairs=False).conflicts[0].sentence

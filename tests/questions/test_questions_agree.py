@@ -183,6 +183,9 @@ def test_chains(seed: int, met: Callable[[str], None]) -> None:
         judged = optimizer.check(problem, placement=proposal)
         assert judged.value <= answer.bound and judged.verification.passed
         foil = optimizer.why_not(problem, layers=proposal)
+        if foil.verdict == "not allowed":  # the nodes together hold too few layers
+            assert foil.foil_tokens_per_s is None and judged.value == 0
+            continue
         assert foil.foil_tokens_per_s is not None and foil.foil_tokens_per_s >= judged.value
         assert foil.verdict in {"worse", "tie", "best"} if answer.status == "optimal" else True
     met("compared")

@@ -156,7 +156,7 @@ def test_systems_are_understood(system: str, expected: str) -> None:
         ("nvidia/Llama-3_3-Nemotron-Super-49B-v1_5", "nemotron-super-49b"),
         ("Qwen/Qwen3-32B-FP8-Static-PerTensor", "qwen3-32b"),
         ("MiniMaxAI/MiniMax-M3-MXFP8", "minimax-m3"),
-        ("zai-org/GLM-5.2-FP8", "glm-5"),
+        ("zai-org/GLM-5.2-FP8", "glm-5.2"),
         ("nvidia/Llama-3.3-70B-Instruct-FP8", "llama3.3-70b"),
         ("meta-llama/Meta-Llama-3.1-8B-Instruct", "llama3.1-8b"),
         ("deepseek-ai/DeepSeek-V3-0324", "deepseek-v3"),
