@@ -243,7 +243,9 @@ def _rest(kind: LayerKind) -> LayerKind:
         ),
         0,
     )
-    own = {
+    # What the allocator leaves behind tensors is of the whole layer: attention's, as what lies beside linear weights.
+    own: dict[str, object] = {
+        "products": (),
         "sharded_parameters": kind.ffn_sharded_parameters,
         "unquantized_parameters": kind.ffn_unquantized_parameters,
         "sharded_bytes": kind.ffn_sharded_bytes,

@@ -44,6 +44,15 @@ def test_real_models_pass(model: str, tp: int, pp: int, dp: int, ep: int) -> Non
     assert found.passed, found.mismatches[:5]
 
 
+@pytest.mark.parametrize("model", ["deepseek-v3", "phi-4", "qwen3.5-27b-fp8"])
+def test_weights_as_published_pass(model: str) -> None:
+    """What the allocator leaves behind tensors is counted once, not for both halves of a layer."""
+    stated = problem(model, gpu="h200-sxm-141gb", nodes=8)
+    chosen = replace(strategy(2, total=stated.model.layers), weight_precision=stated.model.native_weight_format)
+    found = verify_graph(stated, graph(stated, chosen, 3))
+    assert found.passed, found.mismatches[:5]
+
+
 def test_the_schedule_ends_with_the_answers_decode_step() -> None:
     """The graph of an answer, at the median number of sequences in progress, takes the answer's own round."""
     stated = problem(gpu="l40s-48gb", nvlink_gb_per_s=0)

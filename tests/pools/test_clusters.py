@@ -292,6 +292,15 @@ def test_check_judges_pools_on_named_groups() -> None:
     assert "decode_concurrency" in [rule.id for rule in poor.rules if not rule.holds]
 
 
+def test_decode_shapes_that_no_decided_prefill_feeds_are_left_out() -> None:
+    """SGLang sends between equal TP only: prefill of TP1 leaves decode of TP1, as if that were decided too."""
+    problem = cluster_with(engine="sglang")
+    one = FixedPool(tensor_parallel=1)
+    half, both = (check_cluster_pools(problem, FixedPools(one, decode)) for decode in (FixedPool(), one))
+    assert half.feasible and half.verification.passed and half.strategy == both.strategy
+    assert half.strategy is not None and {part.pool.tensor_parallel for part in half.strategy.decode} == {1}
+
+
 def test_conflicts_and_repairs_name_the_pool_and_the_group() -> None:
     problem = cluster_with(workload={"requests_per_s": 150})
     answer = solve_cluster_pools(problem)

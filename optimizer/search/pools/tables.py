@@ -107,9 +107,9 @@ class PoolTables:
         self.prefill = self._rows(
             [(where[s], kinds[c]) for s in prefill for c in self.caches if joined(problem, s, c)], fixed.prefill
         )
-        # Pools on other groups may feed what none of this one does.
+        # Pools on other groups may feed what none of this one does; what no pool anywhere feeds is of no kind.
         fed = set(self.prefill.cache.tolist()) if link is None else set(kinds.values())
-        kept = [(where[s], kinds[cache_of(s)]) for s in decode if kinds[cache_of(s)] in fed]
+        kept = [(where[s], kinds[cache_of(s)]) for s in decode if cache_of(s) in kinds and kinds[cache_of(s)] in fed]
         self.decode = self._rows(kept, fixed.decode)
         self.allowed_slots, self.full_ns = self._slots()
 
