@@ -56,7 +56,9 @@ class Sparing(Proofs):
         def few() -> Master:
             return self._bounding(least)
 
-        best = self._best_of_spent(self._spend_least(least, within, few), few)
+        best = self._spend_least(least, within, few)
+        if best is not least:
+            best = self._best_of_spent(best, few)
         if not self._sure and self._goes_on():
             without = self._pruned(within)
             self._sure = True
@@ -66,7 +68,9 @@ class Sparing(Proofs):
                 self._cuts.again(master, self._cuts.gammas[-LAST_CUTS:])
                 return master
 
-            best = self._best_of_spent(self._spend_least(best, within, every), every)
+            best = self._spend_least(best, within, every)
+            if best is not least:  # which no plan is better than, whatever it spends
+                best = self._best_of_spent(best, every)
             self._sure = True
         return Spared(best, least.whole_ms, self._sure and self._left > 0 and not self._late())
 

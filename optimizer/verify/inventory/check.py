@@ -36,7 +36,6 @@ from optimizer.verify.inventory.sample import DRAWS, Sampled, sample
 from optimizer.verify.inventory.shares import largest_share, least_split, share_costs
 from optimizer.verify.inventory.simulate import FAILURES, Simulated, levels_of, simulate
 from optimizer.verify.inventory.site import CheckedSite
-from optimizer.verify.inventory.spared_by_price import spared_by_price
 from optimizer.verify.inventory.sparing import check_least, most_ms
 from optimizer.verify.inventory.states import Member, TooManyStates, at_end, members_of, rates_of, states_of
 from optimizer.verify.inventory.stock import SpaceTooLarge
@@ -45,6 +44,8 @@ from optimizer.verify.inventory.value import InstanceFamily, LoadWeights, Totals
 
 MOST_GPUS_ENUMERATED = 600
 """The choices of larger inventories are not gone through: it would take longer than a few seconds."""
+MOST_GPUS_SPARED = 128
+"""The same where an answer spends less within the tolerance: prices leave next to nothing out of what is within it."""
 MOST_SHAPES_ENUMERATED = 500
 """Of shapes that prices leave open: sets of more were never gone through in the time there is."""
 RARE = 200
@@ -140,11 +141,12 @@ class _Check:
         """What can be said about the optimum."""
         if not exhaustive or self.ledger.mismatches:
             return "bound"
-        found = self._gone_through()
-        return self._spared_by_price() if found == "bound" and self.answer.least is not None else found
+        return self._gone_through()
 
     def _gone_through(self) -> str:
         """The same from what nodes are worth and, where sets are not too many, from going through them."""
+        if self.answer.least is not None and self.site.inventory.gpus > MOST_GPUS_SPARED:
+            return "bound"
         try:
             left_out = self._priced()
             if left_out is None:
@@ -173,27 +175,6 @@ class _Check:
         if tally.known:
             self.sets, self.ruled_out = tally.looked_at(in_floats.candidates, found.choices)
         return "exhaustive"
-
-    def _spared_by_price(self) -> str:
-        """What prices alone prove of an answer that spends less within the tolerance, where sets are too many to go through."""
-        assert self.answer.least is not None
-        within = self.budget.part(PRICED_WITHIN_S)
-        try:
-            proved = spared_by_price(
-                self.site, self.instances, self.curves, self.fixed, within, self.families, self.answer
-            )
-        except OutOfTime:
-            return "bound"
-        if proved == "all":
-            tally = Tally(self.site, self.fixed)
-            if tally.known:
-                self.sets, self.ruled_out = tally.all_ruled_out()
-            return "exhaustive"
-        if proved == "least":
-            self.notes.append(
-                f"that nothing comes below {self.answer.least.value_ms:,} ms is proved by what nodes are worth"
-            )
-        return "bound"
 
     def _priced(self) -> LeftOut | None:
         """None where what nodes are worth proves that nothing is better, else what no better choice contains.
