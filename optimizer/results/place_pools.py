@@ -104,6 +104,8 @@ def _stand(site: _Site, pools: Sequence[tuple[int, PoolStrategy]], layers: int) 
     """The instances of pools that share a site."""
     whole = [max(1, pool.instance_gpus // site.per_node) for _, pool in pools]
     apart = sum(pool.nodes for _, pool in pools) <= site.nodes
+    if not apart and max(whole) > 1:
+        raise ValueError(f"instances over whole nodes share none, and {site.nodes} nodes are too few")
     shared = [] if apart else site.take(site.nodes, 1)
     used: dict[str, int] = {}
     found: list[PlacedInstance] = []

@@ -280,6 +280,21 @@ def test_pools_that_break_rules_are_drawn_and_said_to() -> None:
     assert result.returncode == 0 and "do not keep every rule" in result.stderr and "digraph" in result.stdout
 
 
+def test_pools_without_room_for_cache_or_without_nodes() -> None:
+    """Whatever is judged is drawn, unless it has no place."""
+    short = problem_with(
+        hardware={"gpu": "l40s-48gb", "gpus_per_node": 4}, model="qwen3-32b", workload={"requests_per_s": 1}
+    )
+    one = FixedPool(tensor_parallel=1, count=1)
+    _, answer, found, checked = given(short, one, one)
+    assert not answer.feasible and checked.passed and {gpu.cache_room_bytes for gpu in found.gpus} == {0}
+    few = problem_with(
+        hardware={"nodes": 3, "gpus_per_node": 2}, model=EXPERTS, engine="sglang", workload={"requests_per_s": 1}
+    )
+    with pytest.raises(ProblemError, match="instances over whole nodes share none, and 3 nodes are too few"):
+        given(few, FixedPool(1, 4, 1), FixedPool(1, 4, 1))
+
+
 def test_any_draws_what_is_better(tmp_path: Path) -> None:
     """Of this example on two GPUs joint instances: the execution graph of a decode step, with its options."""
     file = tmp_path / "any.yaml"

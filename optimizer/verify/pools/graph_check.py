@@ -154,7 +154,7 @@ class _PoolsCheck:
         ledger.same(f"{gpu.name} type", hardware.gpu.name, gpu.type)
         ledger.same(f"{gpu.name} memory", hardware.gpu.memory_bytes, gpu.memory_bytes)
         ledger.same(f"{gpu.name} weights", part.shape.stage.weights_bytes, gpu.weights_bytes)
-        ledger.same(f"{gpu.name} room for cache", part.shape.room, gpu.cache_room_bytes)
+        ledger.same(f"{gpu.name} room for cache", max(0, part.shape.room), gpu.cache_room_bytes)
 
     def _link(self, part: WantedPart, one: PoolInstance) -> None:
         """What the busiest GPU moves: β, bytes a second, and that both make the answer's share of the time."""
