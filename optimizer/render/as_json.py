@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,6 +24,14 @@ def strategy_data(strategy: Strategy | None) -> dict[str, Any] | None:
 def changes_data(changes: Sequence[Change]) -> list[dict[str, Any]]:
     """Changes of a problem file as ``field``, ``from`` and ``to``."""
     return [{"field": change.field, "from": change.old, "to": change.new} for change in changes]
+
+
+def repairs_data(repairs: Iterable[Any]) -> list[dict[str, Any]]:
+    """Repairs whose result is told by its short name."""
+    return [
+        {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
+        for repair in repairs
+    ]
 
 
 def repair_data(repair: Repair) -> dict[str, Any]:

@@ -8,11 +8,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from optimizer.render.frame import STYLES
 from optimizer.render.text import STATUS_WORDS, console
 from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.chain import ChainAnswer
-
-STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
 
 
 def chain_data(answer: ChainAnswer) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from optimizer.explain.common.numbers import milliseconds
 from optimizer.facts.profile import HOURS
-from optimizer.render.as_json import changes_data
+from optimizer.render.as_json import repairs_data
+from optimizer.render.frame import print_foot, print_head, print_repairs, print_sentences
 from optimizer.render.inventory import inventory_data
-from optimizer.render.pools import STYLES
-from optimizer.render.text import STATUS_WORDS, console, costs_sentence, model_sentences, verification_lines
+from optimizer.render.text import STATUS_WORDS, console, model_sentences
 from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.cluster_day import ClusterDayAnswer
 
@@ -24,10 +24,7 @@ def cluster_day_data(answer: ClusterDayAnswer) -> dict[str, Any]:
     data = asdict(answer)
     for hours, one in zip(data["hours"], answer.hours, strict=True):
         hours["answer"] = inventory_data(one.answer)
-    data["repairs"] = [
-        {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
-        for repair in answer.repairs
-    ]
+    data["repairs"] = repairs_data(answer.repairs)
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "cluster_day",
@@ -47,29 +44,18 @@ def cluster_day_data(answer: ClusterDayAnswer) -> dict[str, Any]:
 def print_cluster_day(answer: ClusterDayAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
     """The answer of ``solve`` for a day on an inventory: one screen, or every place (``full``)."""
     out = console()
-    out.print(
-        Text(f"{answer.problem}: {answer.label or 'no plan'} — {STATUS_WORDS[answer.status]}", STYLES[answer.status])
-    )
-    for sentence in answer.explanation:
-        out.print(Text("  " + sentence))
-    for number, repair in enumerate(answer.repairs, start=1):
-        out.print(Text(f"  Repair {number}. {repair.sentence}"))
+    print_head(out, answer, answer.label or "no plan", STATUS_WORDS[answer.status])
+    print_repairs(out, answer)
     if answer.hours:
         out.print(_hours(answer))
         out.print(Text("Switch-over", "bold"))
-        for sentence in answer.switches or ("Nothing changes over the day.",):
-            out.print(Text("  " + sentence))
+        print_sentences(out, answer.switches or ("Nothing changes over the day.",))
         if full:
             out.print(_homes(answer))
-    for sentence in launch:
-        out.print(Text("  " + sentence))
+    print_sentences(out, launch)
     out.print()
-    for said in answer.search_limits if full else ():
-        out.print(Text(f"  {said}", "dim"))
-    for sentence in model_sentences(answer.model, answer.assumed, full=full):
-        out.print(Text("  " + sentence, "dim"))
-    verification_lines(out, answer.verification, answer.status)
-    out.print(Text(costs_sentence("analytic"), "dim"))
+    said = (*(answer.search_limits if full else ()), *model_sentences(answer.model, answer.assumed, full=full))
+    print_foot(out, said, answer.verification, answer.status)
 
 
 def _hours(answer: ClusterDayAnswer) -> Table:

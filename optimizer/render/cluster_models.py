@@ -10,17 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from optimizer.explain.common.numbers import milliseconds
-from optimizer.render.as_json import changes_data
+from optimizer.render.as_json import repairs_data
+from optimizer.render.frame import print_sentences
 from optimizer.render.inventory import inventory_data, places_table
-from optimizer.render.pools import STYLES
-from optimizer.render.several import FIGURES
+from optimizer.render.several import print_split, print_split_foot, together
 from optimizer.render.text import (
-    STATUS_WORDS,
     console,
-    costs_sentence,
-    model_sentences,
     rules_lines,
-    verification_lines,
 )
 from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.cluster_models import ClusterModelsAnswer
@@ -36,45 +32,24 @@ def cluster_models_data(answer: ClusterModelsAnswer) -> dict[str, Any]:
     ]
     data["label"] = answer.label
     data["optimum"] = cluster_models_data(answer.optimum) if answer.optimum is not None else None
-    data["repairs"] = [
-        {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
-        for repair in answer.repairs
-    ]
+    data["repairs"] = repairs_data(answer.repairs)
     data.pop("price_per_hour")
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "cluster_models",
         "strategy": None,
         "placement": None,
-        "metrics": _metrics(answer),
+        "metrics": together([share.answer for share in answer.models]),
         "rules": [],
         "cost_source": "analytic",
         **data,
     }
 
 
-def _metrics(answer: ClusterModelsAnswer) -> dict[str, float | None] | None:
-    """What all models deliver and cost together; None of a figure that is not known of each."""
-    if not answer.models:
-        return None
-    each = {name: [getattr(share.answer, name) for share in answer.models] for name in FIGURES}
-    return {name: None if None in values else sum(values) for name, values in each.items()}
-
-
 def print_cluster_models(answer: ClusterModelsAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
     """The answer of ``solve`` or ``check``: one screen, or every table (``full``)."""
     out = console()
-    words = STATUS_WORDS[answer.status]
-    if answer.optimum is not None:
-        words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
-    out.print(Text(f"{answer.problem}: {answer.label or 'no split'} — {words}", STYLES[answer.status]))
-    for sentence in answer.explanation:
-        out.print(Text("  " + sentence))
-    for conflict in answer.conflicts:
-        if conflict.sentence not in answer.explanation:
-            out.print(Text("  " + conflict.sentence))
-    for number, repair in enumerate(answer.repairs, start=1):
-        out.print(Text(f"  Repair {number}. {repair.sentence}"))
+    print_split(out, answer)
     if any(share.answer.pools for share in answer.models):
         out.print(_pools(answer))
         out.print(_groups(answer))
@@ -83,8 +58,7 @@ def print_cluster_models(answer: ClusterModelsAnswer, *, full: bool = True, laun
             out.print(Text(share.name, "bold"))
             out.print(places_table(share.answer))
             rules_lines(out, share.answer.rules)
-    for sentence in launch:
-        out.print(Text("  " + sentence))
+    print_sentences(out, launch)
     if not full and answer.models:
         out.print()
         out.print(
@@ -94,15 +68,7 @@ def print_cluster_models(answer: ClusterModelsAnswer, *, full: bool = True, laun
             )
         )
     out.print()
-    for limit in answer.search_limits if full else ():
-        out.print(Text(f"  {limit}", "dim"))
-    for said in answer.assumed:
-        out.print(Text(f"  Assumed: {said}.", "dim"))
-    for share in answer.models:
-        for sentence in model_sentences(share.answer.model, full=full):
-            out.print(Text("  " + sentence, "dim"))
-    verification_lines(out, answer.verification, answer.status)
-    out.print(Text(costs_sentence("analytic"), "dim"))
+    print_split_foot(out, answer, [share.answer.model for share in answer.models], full)
 
 
 def _pools(answer: ClusterModelsAnswer) -> Table:

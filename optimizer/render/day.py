@@ -10,12 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from optimizer.explain.common.numbers import milliseconds, time_or_none
-from optimizer.render.as_json import changes_data, strategy_data
-from optimizer.render.text import STATUS_WORDS, console, costs_sentence, model_sentences, verification_lines
+from optimizer.render.as_json import repairs_data, strategy_data
+from optimizer.render.frame import print_foot, print_head, print_repairs, print_sentences
+from optimizer.render.text import STATUS_WORDS, console, model_sentences
 from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.day import DayAnswer, HourOfDay
-
-STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
 
 
 def day_data(answer: DayAnswer) -> dict[str, Any]:
@@ -25,10 +24,7 @@ def day_data(answer: DayAnswer) -> dict[str, Any]:
         hour["strategy"] = strategy_data(one.strategy)
     for shape, of in zip(data["shapes"], answer.shapes, strict=True):
         shape["strategy"] = strategy_data(of.strategy)
-    data["repairs"] = [
-        {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
-        for repair in answer.repairs
-    ]
+    data["repairs"] = repairs_data(answer.repairs)
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "day",
@@ -48,32 +44,21 @@ def day_data(answer: DayAnswer) -> dict[str, Any]:
 def print_day(answer: DayAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
     """The answer of ``solve`` for a day: one screen, or every table (``full``)."""
     out = console()
-    out.print(
-        Text(f"{answer.problem}: {answer.label or 'no plan'} — {STATUS_WORDS[answer.status]}", STYLES[answer.status])
-    )
-    for sentence in answer.explanation:
-        out.print(Text("  " + sentence))
-    for number, repair in enumerate(answer.repairs, start=1):
-        out.print(Text(f"  Repair {number}. {repair.sentence}"))
+    print_head(out, answer, answer.label or "no plan", STATUS_WORDS[answer.status])
+    print_repairs(out, answer)
     if answer.hours:
         out.print(_hours(answer))
         out.print(Text("Switch-over", "bold"))
-        for sentence in answer.switches or ("Nothing changes over the day.",):
-            out.print(Text("  " + sentence))
+        print_sentences(out, answer.switches or ("Nothing changes over the day.",))
         if full:
             out.print(_thresholds(answer))
-    for sentence in launch:
-        out.print(Text("  " + sentence))
+    print_sentences(out, launch)
     out.print()
     if not full:
         said = "--full shows the rates at which an instance is added; optimizer deploy FILE --target kubernetes writes the plan."
         out.print(Text(f"  Next: {said}"))
-    for said in (*answer.search_limits, *(f"Assumed: {one}." for one in answer.assumed)) if full else ():
-        out.print(Text(f"  {said}", "dim"))
-    for sentence in model_sentences(answer.model, full=full):
-        out.print(Text("  " + sentence, "dim"))
-    verification_lines(out, answer.verification, answer.status)
-    out.print(Text(costs_sentence("analytic"), "dim"))
+    limits = (*answer.search_limits, *(f"Assumed: {one}." for one in answer.assumed)) if full else ()
+    print_foot(out, (*limits, *model_sentences(answer.model, full=full)), answer.verification, answer.status)
 
 
 def _hours(answer: DayAnswer) -> Table:

@@ -11,23 +11,20 @@ from rich.table import Table
 from rich.text import Text
 
 from optimizer.explain.common.numbers import milliseconds
-from optimizer.render.as_json import changes_data
+from optimizer.render.as_json import repairs_data
+from optimizer.render.frame import print_foot, print_head, status_words
 from optimizer.render.text import (
-    STATUS_WORDS,
     console,
-    costs_sentence,
     launch_and_next,
     model_sentences,
     rules_lines,
     simulation_table,
-    verification_lines,
     within_words,
 )
 from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.results.placement import PlacedInstance
 
-STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
 MOST_INSTANCES_SHOWN = 24
 FIGURES = (
     "request_mean_ms",
@@ -49,10 +46,7 @@ def inventory_data(answer: InventoryAnswer) -> dict[str, Any]:
     data["placement"] = [_instance(one) for one in answer.placement.instances] if answer.placement else None
     data["label"] = answer.label
     data["optimum"] = inventory_data(answer.optimum) if answer.optimum else None
-    data["repairs"] = [
-        {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
-        for repair in answer.repairs
-    ]
+    data["repairs"] = repairs_data(answer.repairs)
     metrics: dict[str, Any] = {name: data.pop(name) for name in FIGURES}
     metrics["availability"] = answer.reliability.availability if answer.reliability else None
     metrics["max_request_rate"] = sum(pool.capacity * pool.instances for pool in answer.pools) if answer.pools else None
@@ -79,15 +73,10 @@ def _instance(one: PlacedInstance) -> dict[str, Any]:
 def print_inventory(answer: InventoryAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
     """The answer of ``solve`` or ``check`` for an inventory: one screen, or every table and each place (``full``)."""
     out = console()
-    what = answer.label or "no instances"
-    words = STATUS_WORDS[answer.status]
-    if answer.within:
+    words = status_words(answer)
+    if answer.within and answer.optimum is None:
         words += within_words(answer.within, answer.cut_by)
-    if answer.optimum is not None:
-        words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
-    out.print(Text(f"{answer.problem}: {what} — {words}", STYLES[answer.status]))
-    for sentence in answer.explanation:
-        out.print(Text("  " + sentence))
+    print_head(out, answer, answer.label or "no instances", words)
     if answer.pools:
         out.print(_pools(answer))
         if full:
@@ -99,12 +88,8 @@ def print_inventory(answer: InventoryAnswer, *, full: bool = True, launch: Seque
                 simulation_table(out, one.simulation)
     launch_and_next(out, launch, full=full, found=bool(answer.pools))
     out.print()
-    for limit in answer.search_limits if full else ():
-        out.print(Text(f"  {limit}", "dim"))
-    for sentence in model_sentences(answer.model, answer.assumed, full=full):
-        out.print(Text("  " + sentence, "dim"))
-    verification_lines(out, answer.verification, answer.status, sets=True)
-    out.print(Text(costs_sentence("analytic"), "dim"))
+    said = (*(answer.search_limits if full else ()), *model_sentences(answer.model, answer.assumed, full=full))
+    print_foot(out, said, answer.verification, answer.status, sets=True)
 
 
 def _pools(answer: InventoryAnswer) -> Table:

@@ -10,20 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 from optimizer.explain.common.numbers import amount, milliseconds
-from optimizer.render.as_json import changes_data
+from optimizer.render.as_json import repairs_data
+from optimizer.render.frame import print_foot, print_head, print_repairs, print_sentences, status_words
 from optimizer.render.text import (
     STATUS_WORDS,
     console,
-    costs_sentence,
     model_sentences,
     rules_lines,
-    verification_lines,
 )
 from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.pools import PoolMetrics, PoolsAnswer, PoolStrategy
-
-STYLES = {"optimal": "bold green", "feasible": "bold yellow", "infeasible": "bold red", "unknown": "bold yellow"}
 
 
 def pools_data(answer: PoolsAnswer) -> dict[str, Any]:
@@ -40,10 +37,7 @@ def pools_data(answer: PoolsAnswer) -> dict[str, Any]:
 def enveloped(answer: PoolsAnswer | ClusterPoolsAnswer, kind: str, data: dict[str, Any]) -> dict[str, Any]:
     """An answer's own data in what pools of every kind of hardware have around it."""
     data["label"] = answer.label
-    data["repairs"] = [
-        {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
-        for repair in answer.repairs
-    ]
+    data["repairs"] = repairs_data(answer.repairs)
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": kind,
@@ -69,17 +63,11 @@ def print_answer(
         judge: the command that judges other pools.
     """
     out = console()
-    words = STATUS_WORDS[answer.status]
-    objective = answer.objective
-    if answer.status == "feasible" and objective is not None and objective.gap > 0:
+    words, objective = status_words(answer), answer.objective
+    if answer.optimum is None and answer.status == "feasible" and objective is not None and objective.gap > 0:
         words = f"{words}, its objective within {objective.gap:.2%} of a proved bound"
-    if answer.optimum is not None:
-        words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
-    out.print(Text(f"{answer.problem}: {answer.label or 'no pools'} — {words}", STYLES[answer.status]))
-    for sentence in answer.explanation:
-        out.print(Text("  " + sentence))
-    for number, repair in enumerate(answer.repairs, start=1):
-        out.print(Text(f"  Repair {number}. {repair.sentence}"))
+    print_head(out, answer, answer.label or "no pools", words)
+    print_repairs(out, answer)
     if pools is not None:
         out.print(pools)
         out.print(_requests(answer))
@@ -89,18 +77,13 @@ def print_answer(
         out.print(Text(f"  Best: {best.label}, {value} a request ({STATUS_WORDS[best.status]})."))
     if full:
         rules_lines(out, answer.rules)
-    for sentence in launch:
-        out.print(Text("  " + sentence))
+    print_sentences(out, launch)
     if not full:
         out.print()
         out.print(Text(f"  Next: --full shows every rule with its slack; {judge} judges other pools."))
     out.print()
-    for limit in answer.search_limits if full else ():
-        out.print(Text(f"  {limit}", "dim"))
-    for sentence in model_sentences(answer.model, full=full):
-        out.print(Text("  " + sentence, "dim"))
-    verification_lines(out, answer.verification, answer.status)
-    out.print(Text(costs_sentence("analytic"), "dim"))
+    said = (*(answer.search_limits if full else ()), *model_sentences(answer.model, full=full))
+    print_foot(out, said, answer.verification, answer.status)
 
 
 def _pools(answer: PoolsAnswer) -> Table:

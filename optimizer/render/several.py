@@ -6,21 +6,21 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from optimizer.explain.common.numbers import count, milliseconds, time_or_none
-from optimizer.render.as_json import changes_data
-from optimizer.render.pools import STYLES
+from optimizer.render.as_json import repairs_data
+from optimizer.render.frame import print_foot, print_head, print_repairs, print_sentences, status_words
 from optimizer.render.text import (
     STATUS_WORDS,
     console,
-    costs_sentence,
     model_sentences,
     rules_lines,
-    verification_lines,
 )
-from optimizer.results.answer import SCHEMA_VERSION
+from optimizer.results.answer import SCHEMA_VERSION, ModelRead
+from optimizer.results.cluster_models import ClusterModelsAnswer
 from optimizer.results.several import SeveralAnswer
 
 
@@ -32,15 +32,12 @@ def several_data(answer: SeveralAnswer) -> dict[str, Any]:
         share["label"] = one.strategy.label
     data["label"] = answer.label
     data["optimum"] = several_data(answer.optimum) if answer.optimum is not None else None
-    data["repairs"] = [
-        {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
-        for repair in answer.repairs
-    ]
+    data["repairs"] = repairs_data(answer.repairs)
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "models",
         "strategy": None,
-        "metrics": _metrics(answer),
+        "metrics": together([share.metrics for share in answer.models]),
         "rules": [],
         "cost_source": "analytic",
         **data,
@@ -51,28 +48,38 @@ FIGURES = ("tokens_per_s", "peak_tokens_per_s", "price_per_hour", "kilowatts_at_
 """Metrics that add up over the models."""
 
 
-def _metrics(answer: SeveralAnswer) -> dict[str, float | None] | None:
-    """What all models deliver and cost together; None of a figure that is not known of each."""
-    if not answer.models:
+def together(each: Sequence[Any]) -> dict[str, float | None] | None:
+    """What all models deliver and cost together; None of a figure that is not known of each, and None where there are none.
+
+    Args:
+        each: what has the figures of one model.
+    """
+    if not each:
         return None
-    each = {name: [getattr(share.metrics, name) for share in answer.models] for name in FIGURES}
-    return {name: None if None in values else sum(values) for name, values in each.items()}
+    values = {name: [getattr(one, name) for one in each] for name in FIGURES}
+    return {name: None if None in some else sum(some) for name, some in values.items()}
+
+
+def print_split(out: Console, answer: SeveralAnswer | ClusterModelsAnswer) -> None:
+    """Before the tables, whatever hardware the models share."""
+    print_head(out, answer, answer.label or "no split", status_words(answer))
+    print_sentences(out, (one.sentence for one in answer.conflicts if one.sentence not in answer.explanation))
+    print_repairs(out, answer)
+
+
+def print_split_foot(
+    out: Console, answer: SeveralAnswer | ClusterModelsAnswer, models: Sequence[ModelRead | None], full: bool
+) -> None:
+    """After the tables."""
+    said = [*(answer.search_limits if full else ()), *(f"Assumed: {one}." for one in answer.assumed)]
+    said += [sentence for model in models for sentence in model_sentences(model, full=full)]
+    print_foot(out, said, answer.verification, answer.status)
 
 
 def print_several(answer: SeveralAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
     """The answer of ``solve`` or ``check`` for several models: one screen, or every table (``full``)."""
     out = console()
-    words = STATUS_WORDS[answer.status]
-    if answer.optimum is not None:
-        words = {True: "feasible", False: "not feasible", None: "not decided"}[answer.feasible]
-    out.print(Text(f"{answer.problem}: {answer.label or 'no split'} — {words}", STYLES[answer.status]))
-    for sentence in answer.explanation:
-        out.print(Text("  " + sentence))
-    for conflict in answer.conflicts:
-        if conflict.sentence not in answer.explanation:
-            out.print(Text("  " + conflict.sentence))
-    for number, repair in enumerate(answer.repairs, start=1):
-        out.print(Text(f"  Repair {number}. {repair.sentence}"))
+    print_split(out, answer)
     if answer.models:
         out.print(_models(answer))
     if answer.placement:
@@ -85,8 +92,7 @@ def print_several(answer: SeveralAnswer, *, full: bool = True, launch: Sequence[
         for share in answer.models:
             out.print(Text(share.name, "bold"))
             rules_lines(out, share.rules)
-    for sentence in launch:
-        out.print(Text("  " + sentence))
+    print_sentences(out, launch)
     if not full:
         out.print()
         out.print(
@@ -95,15 +101,7 @@ def print_several(answer: SeveralAnswer, *, full: bool = True, launch: Sequence[
             )
         )
     out.print()
-    for limit in answer.search_limits if full else ():
-        out.print(Text(f"  {limit}", "dim"))
-    for said in answer.assumed:
-        out.print(Text(f"  Assumed: {said}.", "dim"))
-    for share in answer.models:
-        for sentence in model_sentences(share.model, full=full):
-            out.print(Text("  " + sentence, "dim"))
-    verification_lines(out, answer.verification, answer.status)
-    out.print(Text(costs_sentence("analytic"), "dim"))
+    print_split_foot(out, answer, [share.model for share in answer.models], full)
 
 
 def _models(answer: SeveralAnswer) -> Table:

@@ -12,7 +12,7 @@ from optimizer.explain.uniform.how_sure import HowSure, Range
 from optimizer.explain.uniform.switch import Switch
 from optimizer.explain.uniform.why_not import WhyNot
 from optimizer.explain.uniform.why_this import WhyThis, Worth
-from optimizer.render.as_json import changes_data, repair_data, strategy_data
+from optimizer.render.as_json import repair_data, repairs_data, strategy_data
 from optimizer.render.text import console, repair_lines, table_of
 from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.pools_why import PoolsHowSure, PoolsWhyNot, PoolsWhyThis
@@ -120,18 +120,12 @@ def why_not_data(found: WhyNot | InventoryWhyNot | ChainWhyNot | PoolsWhyNot) ->
         return {"schema_version": SCHEMA_VERSION, "kind": "chain", **data}
     if isinstance(found, PoolsWhyNot):
         data = _of_pools(found)
-        data["repairs"] = [
-            {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
-            for repair in found.repairs
-        ]
+        data["repairs"] = repairs_data(found.repairs)
         return data
     if isinstance(found, InventoryWhyNot):
         data = asdict(found)
         data["explanation"] = list(data.pop("sentences"))
-        data["repairs"] = [
-            {"changes": changes_data(repair.changes), "sentence": repair.sentence, "result": repair.result}
-            for repair in found.repairs
-        ]
+        data["repairs"] = repairs_data(found.repairs)
         return {"schema_version": SCHEMA_VERSION, "kind": "inventory", "decided_by": None, "flip": None, **data}
     flip = found.flip
     return {
