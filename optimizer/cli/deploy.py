@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 import typer
 
 from optimizer.cli.asking import asks
+from optimizer.cli.options import Decode, OwnPrefill, time_limit_of
 from optimizer.facts.engine_names import NAMED
 from optimizer.questions import codes
 
@@ -36,12 +37,8 @@ def register(app: typer.Typer) -> None:
 def deploy(
     question: Question,
     fixed: Fixed,
-    prefill: Annotated[
-        str | None, typer.Option("--prefill", help="Pools of your own, as for check: tp=4,count=2.", metavar="POOL")
-    ] = None,
-    decode: Annotated[
-        str | None, typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL")
-    ] = None,
+    prefill: OwnPrefill = None,
+    decode: Decode = None,
     target: Annotated[
         str,
         typer.Option(
@@ -84,7 +81,6 @@ def deploy(
     ] = False,
 ) -> None:
     """Complete launch files for a strategy: engines, router, and what Kubernetes must keep running."""
-    from optimizer.cli.options import time_limit_of
     from optimizer.deployment.files import files_of_service
     from optimizer.deployment.options import resolve_options, with_hosts
     from optimizer.deployment.plan import plan_lines

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from optimizer.cli.asking import asks
+from optimizer.cli.options import Decode, OwnPrefill
 from optimizer.questions import codes
 
 if TYPE_CHECKING:
@@ -43,12 +44,8 @@ def graph(
         typer.Option("--sequences", help="Sequences in progress at each replica; left out, the median of the load."),
     ] = None,
     modules: Annotated[bool, typer.Option("--modules", help="dot: every module instead of one box per stage.")] = False,
-    prefill: Annotated[
-        str | None, typer.Option("--prefill", help="Pools of your own, as for check: tp=4,count=2.", metavar="POOL")
-    ] = None,
-    decode: Annotated[
-        str | None, typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL")
-    ] = None,
+    prefill: OwnPrefill = None,
+    decode: Decode = None,
 ) -> None:
     """The execution graph of one decode step: modules, GPUs, collectives, sends and when each runs; of pools, who stands where."""
     from optimizer.cli.graph_pools import pools_to_draw, write_pools

@@ -21,6 +21,9 @@ Prefill = Annotated[
         metavar="POOL",
     ),
 ]
+OwnPrefill = Annotated[
+    str | None, typer.Option("--prefill", help="Pools of your own, as for check: tp=4,count=2.", metavar="POOL")
+]
 Decode = Annotated[
     str | None,
     typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL"),

@@ -12,6 +12,7 @@ import typer
 
 from optimizer.cli.asking import asks
 from optimizer.cli.costs import Costs, CostTableFile, with_costs_asked
+from optimizer.cli.options import Decode, OwnPrefill, time_limit_of, trace_file
 from optimizer.questions import codes
 
 if TYPE_CHECKING:
@@ -34,12 +35,8 @@ def report(
     out: Annotated[
         str, typer.Option("--out", help="Folder for report.md, report.json and report.html.", metavar="DIR")
     ],
-    prefill: Annotated[
-        str | None, typer.Option("--prefill", help="Pools of your own, as for check: tp=4,count=2.", metavar="POOL")
-    ] = None,
-    decode: Annotated[
-        str | None, typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL")
-    ] = None,
+    prefill: OwnPrefill = None,
+    decode: Decode = None,
     trace: Annotated[
         str | None,
         typer.Option("--trace", help="Simulate on the requests of this CSV instead of Poisson.", metavar="FILE"),
@@ -67,7 +64,6 @@ def report(
     table: CostTableFile = None,
 ) -> None:
     """The report of the best strategy, or of a given one: Markdown, JSON and one HTML file with pictures."""
-    from optimizer.cli.options import time_limit_of, trace_file
     from optimizer.reading.pools import pools_of
     from optimizer.reporting.ask import report as ask
     from optimizer.reporting.curves import load_pareto, load_sweep

@@ -20,27 +20,10 @@ from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.reading.question import Question
-    from optimizer.results.answer import Answer, Fixed
+    from optimizer.results.answer import Fixed
     from optimizer.results.chain import ChainAnswer
-    from optimizer.results.cluster_day import ClusterDayAnswer
-    from optimizer.results.cluster_models import ClusterModelsAnswer
-    from optimizer.results.cluster_pools import ClusterPoolsAnswer
-    from optimizer.results.day import DayAnswer
-    from optimizer.results.inventory import InventoryAnswer
-    from optimizer.results.pools import PoolsAnswer
-    from optimizer.results.several import SeveralAnswer
+    from optimizer.results.kinds import AnyAnswer
 
-    AnyAnswer = (
-        Answer
-        | InventoryAnswer
-        | ChainAnswer
-        | PoolsAnswer
-        | ClusterPoolsAnswer
-        | SeveralAnswer
-        | ClusterModelsAnswer
-        | DayAnswer
-        | ClusterDayAnswer
-    )
 
 TimeLimit = Annotated[
     float | None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from optimizer.cli.asking import asks
+from optimizer.cli.options import Decode, OwnPrefill
 from optimizer.facts.engine_names import NAMED
 
 if TYPE_CHECKING:
@@ -33,12 +34,8 @@ def verify_deployment(
     question: Question,
     fixed: Fixed,
     url: Annotated[str, typer.Argument(help="Of the router, or of the only engine: http://HOST:PORT.", metavar="URL")],
-    prefill: Annotated[
-        str | None, typer.Option("--prefill", help="Pools of your own, as for check: tp=4,count=2.", metavar="POOL")
-    ] = None,
-    decode: Annotated[
-        str | None, typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL")
-    ] = None,
+    prefill: OwnPrefill = None,
+    decode: Decode = None,
     engines: Annotated[
         str | None, typer.Option("--engines", help="Engines to ask one by one: HOST:PORT,HOST:PORT,…")
     ] = None,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
+    from optimizer.results.kinds import AnyAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
 
@@ -53,17 +54,7 @@ def solve(
     all_conflicts: bool = False,
     repairs: bool = True,
     gap: float = 0.0,
-) -> (
-    Answer
-    | InventoryAnswer
-    | ChainAnswer
-    | PoolsAnswer
-    | ClusterPoolsAnswer
-    | SeveralAnswer
-    | ClusterModelsAnswer
-    | DayAnswer
-    | ClusterDayAnswer
-):
+) -> AnyAnswer:
     """The best strategy or pools (``hardware:``), plan for a day (``workload.profile``), split between several models (``models:``),
     set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
 

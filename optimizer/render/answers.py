@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from optimizer.results.answer import Answer, CheckAnswer
+from optimizer.results.answer import CheckAnswer
 from optimizer.results.chain import ChainAnswer
 from optimizer.results.cluster_day import ClusterDayAnswer
 from optimizer.results.cluster_models import ClusterModelsAnswer
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
+from optimizer.results.kinds import AnyAnswer
 from optimizer.results.pools import PoolsAnswer
 from optimizer.results.several import SeveralAnswer
 
 
 def print_any(
-    answer: Answer
-    | InventoryAnswer
-    | ChainAnswer
-    | PoolsAnswer
-    | ClusterPoolsAnswer
-    | SeveralAnswer
-    | ClusterModelsAnswer
-    | DayAnswer
-    | ClusterDayAnswer,
+    answer: AnyAnswer,
     *,
     full: bool,
     launch: Sequence[str] = (),

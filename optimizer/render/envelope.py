@@ -15,6 +15,7 @@ from optimizer.results.cluster_models import ClusterModelsAnswer
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.day import DayAnswer
 from optimizer.results.inventory import InventoryAnswer
+from optimizer.results.kinds import AnyAnswer
 from optimizer.results.pools import PoolsAnswer
 from optimizer.results.several import SeveralAnswer
 
@@ -36,17 +37,6 @@ CORE = (
     "cost_source",
     "feasible",
     "optimum",
-)
-AnyAnswer = (
-    Answer
-    | InventoryAnswer
-    | ChainAnswer
-    | PoolsAnswer
-    | ClusterPoolsAnswer
-    | SeveralAnswer
-    | ClusterModelsAnswer
-    | DayAnswer
-    | ClusterDayAnswer
 )
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from optimizer.facts.errors import ProblemError
 from optimizer.render.as_json import dumps
-from optimizer.render.envelope import AnyAnswer, envelope
+from optimizer.render.envelope import envelope
 from optimizer.render.files import write_out
 from optimizer.reporting.build import Built
 from optimizer.reporting.written.json import report_data
 from optimizer.reporting.written.markdown import report_markdown
+from optimizer.results.kinds import AnyAnswer
 
 NEEDED = ("jinja2", "matplotlib")
 
