@@ -8,9 +8,8 @@ from pydantic import Field, model_validator
 
 from optimizer.facts.base import Facts
 from optimizer.facts.demand import Objective
-from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, NodeGroup
-from optimizer.facts.several import WEIGHT_STEPS
+from optimizer.facts.several import WEIGHT_STEPS, refuse_same_names
 
 
 class ClusterModelEntry(Facts):
@@ -35,11 +34,7 @@ class ClusterModelsProblem(Facts):
 
     @model_validator(mode="after")
     def _names_differ(self) -> ClusterModelsProblem:
-        seen: set[str] = set()
-        for number, one in enumerate(self.models):
-            if one.name in seen:
-                raise ProblemError(f"models.{number}.name", f"{one.name} is there twice; name each model differently")
-            seen.add(one.name)
+        refuse_same_names([one.name for one in self.models])
         return self
 
     @property

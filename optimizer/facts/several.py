@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -86,6 +87,17 @@ class ModelEntry(Facts):
         return round(self.weight * WEIGHT_STEPS)
 
 
+def refuse_same_names(names: Sequence[str]) -> None:
+    """Models are told apart by their names.
+
+    Raises:
+        ProblemError: a name that is there twice.
+    """
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise ProblemError(f"models.{number}.name", f"{name} is there twice; name each model differently")
+
+
 class SeveralProblem(Facts):
     """Everything that the answer depends on."""
 
@@ -96,11 +108,7 @@ class SeveralProblem(Facts):
 
     @model_validator(mode="after")
     def _names_differ(self) -> SeveralProblem:
-        seen: set[str] = set()
-        for number, one in enumerate(self.models):
-            if one.name in seen:
-                raise ProblemError(f"models.{number}.name", f"{one.name} is there twice; name each model differently")
-            seen.add(one.name)
+        refuse_same_names([one.name for one in self.models])
         return self
 
     def with_nodes(self, nodes: int) -> SeveralProblem:

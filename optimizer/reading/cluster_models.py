@@ -14,13 +14,13 @@ from optimizer.facts.cluster_models import ClusterModelEntry, ClusterModelsProbl
 from optimizer.facts.demand import Objective, Preset
 from optimizer.facts.engine import Engine
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.several import MOST_MODELS, WEIGHT_STEPS, ModelEntryInput
+from optimizer.facts.several import MOST_MODELS, ModelEntryInput
 from optimizer.facts.text import name_from_path
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.reading.inventory_input import MOST_GROUPS, GroupInput, InventoryFailuresInput, with_levels
 from optimizer.reading.load import first_error
+from optimizer.reading.several import OF_ENTRY, refuse_fine_weight, refuse_of_one_model
 
-OF_ENTRY = ("model", "engine", "engine_version", "engine_overhead", "workload", "requirements", "search")
 OF_ALL = ("cluster", "domains", "power_limits_watts", "failures", "objective")
 
 
@@ -113,11 +113,7 @@ def _entry(
             f"models.{number}.requirements.survive.within_s",
             "counts on unused GPUs, which several models would have to share after a loss; that is not modelled, leave it out",
         )
-    steps = entry.weight * WEIGHT_STEPS
-    if abs(steps - round(steps)) > 1e-9 * steps or round(steps) < 1:
-        raise ProblemError(
-            f"models.{number}.weight", f"{entry.weight} has more than three decimals; weights count in thousandths"
-        )
+    refuse_fine_weight(number, entry.weight)
     name = entry.name or problem.model.name
     return ClusterModelEntry(name=name, weight=entry.weight, problem=problem.model_copy(update={"name": name}))
 
@@ -142,9 +138,7 @@ def _refuse_beside_models(values: Mapping[str, Any]) -> None:
         raise ProblemError("hardware", "stands beside cluster; state one of them")
     if values.get("kind") == "chain":
         raise ProblemError("models", "are for hardware: and cluster:, not for kind: chain")
-    for field in ("model", "workload", "requirements", "search", "engine_version", "engine_overhead"):
-        if field in values:
-            raise ProblemError(field, "stands beside models; state it in each entry of models")
+    refuse_of_one_model(values)
     if "serving" in values:
         if values["serving"] != "joint":
             raise ProblemError("serving", f"{values['serving']} is not modelled with models; leave it out")

@@ -54,11 +54,7 @@ def several_from_dict(
             section = error.field.split(".")[0]
             where = error.field if section in ("hardware", "objective") else f"models.{number}.{error.field}"
             raise ProblemError(where, error.message) from None
-        steps = entry.weight * WEIGHT_STEPS
-        if abs(steps - round(steps)) > 1e-9 * steps or round(steps) < 1:
-            raise ProblemError(
-                f"models.{number}.weight", f"{entry.weight} has more than three decimals; weights count in thousandths"
-            )
+        refuse_fine_weight(number, entry.weight)
         name = entry.name or problem.model.name
         served.append(ModelEntry(name=name, weight=entry.weight, problem=problem.model_copy(update={"name": name})))
     first = served[0].problem
@@ -78,13 +74,27 @@ def _refuse_other_kinds(values: Mapping[str, Any]) -> None:
         raise ProblemError("cluster", "stands beside hardware; state one of them")
     if values.get("kind") == "chain":
         raise ProblemError("models", "are for equal nodes (hardware:), not for kind: chain")
-    for field in ("model", "workload", "requirements", "search", "engine_version", "engine_overhead"):
-        if field in values:
-            raise ProblemError(field, "stands beside models; state it in each entry of models")
+    refuse_of_one_model(values)
     if "serving" in values and values["serving"] != "joint":
         raise ProblemError("serving", f"{values['serving']} is not modelled with models; leave it out")
     if "hardware" not in values:
         raise ProblemError("hardware", "is missing")
+
+
+def refuse_of_one_model(values: Mapping[str, Any]) -> None:
+    """What a file for one model states at its top belongs to an entry where there are several."""
+    for field in ("model", "workload", "requirements", "search", "engine_version", "engine_overhead"):
+        if field in values:
+            raise ProblemError(field, "stands beside models; state it in each entry of models")
+
+
+def refuse_fine_weight(number: int, weight: float) -> None:
+    """Weights are whole numbers of steps."""
+    steps = weight * WEIGHT_STEPS
+    if abs(steps - round(steps)) > 1e-9 * steps or round(steps) < 1:
+        raise ProblemError(
+            f"models.{number}.weight", f"{weight} has more than three decimals; weights count in thousandths"
+        )
 
 
 def _refuse_what_is_not_searched(problem: SeveralProblem) -> None:
