@@ -138,8 +138,10 @@ def carried_at(columns: PoolColumns, pair: RowPair, steps: int) -> bool:
     tables, limits = columns.tables, problem.requirements
     rate, off = problem.workload.requests_per_s, problem.search.disabled_rules
     rows = tables.prefill.part(np.array([pair.prefill])), tables.decode.part(np.array([pair.decode]))
-    first, second = tables.prefill_load(rows[0], rows[0].count, rate), tables.decode_load(rows[1], rows[1].count, rate)
-    if not (tables.prefill_carries(rows[0], first)[0] and tables.decode_carries(rows[1], second)[0]):
+    (first, prompts), (second, tokens) = (
+        tables.load_of(side, mine, mine.count, rate) for side, mine in enumerate(rows)
+    )
+    if not (prompts[0] and tokens[0]):
         return False
     loads = PoolColumns.times(first), PoolColumns.times(second)
     for limit in limits.latency_limits:

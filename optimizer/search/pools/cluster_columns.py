@@ -11,7 +11,7 @@ import numpy as np
 
 from optimizer.costs.failures import down_states
 from optimizer.costs.pools import DecodeLoad, PrefillLoad
-from optimizer.costs.shapes import Bools, Floats, Ints
+from optimizer.costs.shapes import Floats, Ints
 from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.pools.model import PEAK, Lost, PoolColumns
 from optimizer.search.pools.options import PARTS, Block, PoolOptions, wide_unavailability
@@ -207,13 +207,7 @@ class ClusterColumns:
                 continue
             left = rows.count - self.taken(side, level, count)[inside]
             rate = self.problem.workload.requests_per_s * (share / parts) * self.problem.demand_share
-            carries: Bools
-            if side == 0:
-                load: Any = tables.prefill_load(rows, left, rate)
-                carries = tables.prefill_carries(rows, load)
-            else:
-                load = tables.decode_load(rows, left, rate)
-                carries = tables.decode_carries(rows, load)
+            load, carries = tables.load_of(side, rows, left, rate)
             table["known"][inside] = 1
             table["fine"][inside] = carries & (left > 0) & (share <= parts)
             for name, values in PoolColumns.times(load).items():
@@ -241,13 +235,8 @@ class ClusterColumns:
             block, row = self.options.located(side, option)
             one, tables = block.rows.part(np.array([row])), block.tables
             rate: Floats = np.array([requests_per_s * (int(block.share[row]) / PARTS)])
-            if side == 0:
-                load: Any = tables.prefill_load(one, one.count, rate)
-                fine = tables.prefill_carries(one, load)[0]
-            else:
-                load = tables.decode_load(one, one.count, rate)
-                fine = tables.decode_carries(one, load)[0]
-            if not fine:
+            load, carries = tables.load_of(side, one, one.count, rate)
+            if not carries[0]:
                 return False, {}
             for name, values in PoolColumns.times(load).items():
                 slowest[name] = max(slowest.get(name, 0), int(values[0]))

@@ -100,12 +100,7 @@ class PoolColumns:
         rows = (tables.prefill, tables.decode)[side]
         rate = problem.workload.requests_per_s * problem.requirements.survive.demand_share
         left = rows.count - instances
-        if side == 0:
-            load: Any = tables.prefill_load(rows, left, rate)
-            carries = tables.prefill_carries(rows, load)
-        else:
-            load = tables.decode_load(rows, left, rate)
-            carries = tables.decode_carries(rows, load)
+        load, carries = tables.load_of(side, rows, left, rate)
         return Lost((carries & (left > 0)).astype(np.int64), self.times(load))
 
 

@@ -185,6 +185,16 @@ class PoolTables:
         """Load of rows of which ``alive`` instances (R,) are left, at one rate or one for each, (R,)."""
         return self._decode_loads(rows, [alive], requests_per_s)[0]
 
+    def load_of(
+        self, side: int, rows: Rows, alive: Ints, requests_per_s: float | Floats
+    ) -> tuple[PrefillLoad | DecodeLoad, Bools]:
+        """(load, whether it is carried) of prefill (0) or decode rows (1)."""
+        if side == 0:
+            prompts = self.prefill_load(rows, alive, requests_per_s)
+            return prompts, self.prefill_carries(rows, prompts)
+        tokens = self.decode_load(rows, alive, requests_per_s)
+        return tokens, self.decode_carries(rows, tokens)
+
     def _decode_loads(self, rows: Rows, alive: Sequence[Ints], requests_per_s: float | Floats) -> list[DecodeLoad]:
         """The same for several numbers of instances left, each load of a rank worked out once."""
         rates = [self._per_rank(rows.shape, one, requests_per_s) for one in alive]

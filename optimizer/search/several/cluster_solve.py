@@ -18,7 +18,7 @@ from typing import Any
 from optimizer.facts.cluster_models import ClusterModelsProblem
 from optimizer.results.answer import Status
 from optimizer.search.common.scale import NS_PER_MS
-from optimizer.search.common.solver import CtrlC, new_solver, outcome_of, solve_stoppable
+from optimizer.search.common.solver import CtrlC, outcome_of, solve_stoppable
 from optimizer.search.inventory.candidates import Candidates, KnownTables
 from optimizer.search.inventory.cuts import FINE, Cuts
 from optimizer.search.inventory.exact_placing import NotSettledError
@@ -26,6 +26,7 @@ from optimizer.search.inventory.found import Placed
 from optimizer.search.inventory.placer import Placer
 from optimizer.search.inventory.plan import Plan, candidate_of, parts_of
 from optimizer.search.inventory.pruning import Pruning, without_slow
+from optimizer.search.inventory.rounds import counting_solver
 from optimizer.search.inventory.valuation import Valuation
 from optimizer.search.several.cluster_model import FINE_NS, Plans, SharedMaster
 from optimizer.search.several.cluster_place import SharedPlacer
@@ -441,12 +442,7 @@ class SharedSolver:
 
     def _solve(self, master: SharedMaster) -> tuple[Any, Status]:
         self.rounds += 1
-        solver = new_solver(self.workers)
-        # As for one model: what these two cost and bring is said in search.inventory.rounds.
-        solver.parameters.cp_model_probing_level = 0
-        solver.parameters.linearization_level = 2
-        if self.deadline is not None:
-            solver.parameters.max_time_in_seconds = max(0.01, self.deadline - time.monotonic())
+        solver = counting_solver(self.workers, self.deadline)
         status, _ = solve_stoppable(solver, master.model, None, self.ctrl_c)
         return solver, outcome_of(status, master.model)
 
