@@ -6,15 +6,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 from optimizer.results.graph import COMMUNICATION, MODULES, Gpu, Graph, GraphCheck, GraphNode, InstanceGraph
+from optimizer.results.pool_graph import PoolGraph
 
 
 def json_lines(graph: Graph, check: GraphCheck) -> Iterator[str]:
     """The document in pieces: header, GPUs, nodes and edges, one to a line."""
+    yield opening(graph, check) + ',\n"instances": ['
+    yield from listed(dumps(instance_data(instance)) for instance in graph.instances())
+    yield '],\n"gpus": ['
+    yield from listed(dumps(gpu_data(gpu)) for instance in graph.instances() for gpu in instance.gpus)
+    yield '],\n"nodes": ['
+    yield from listed(dumps(node_data(node)) for instance in graph.instances() for node in instance.nodes)
+    yield '],\n"edges": ['
+    yield from listed(dumps(asdict(edge)) for instance in graph.instances() for edge in instance.edges)
+    yield "]}\n"
+
+
+def opening(graph: Graph | PoolGraph, check: GraphCheck) -> str:
+    """The beginning of a document in node-link layout, up to its header."""
     header = graph.header()
     header["verification"] = {
         "passed": check.passed,
@@ -22,15 +36,7 @@ def json_lines(graph: Graph, check: GraphCheck) -> Iterator[str]:
         "nodes": check.nodes,
         "edges": check.edges,
     }
-    yield f'{{"directed": true, "multigraph": false, "graph": {_dumps(header)},\n"instances": ['
-    yield from _list(_dumps(instance_data(instance)) for instance in graph.instances())
-    yield '],\n"gpus": ['
-    yield from _list(_dumps(gpu_data(gpu)) for instance in graph.instances() for gpu in instance.gpus)
-    yield '],\n"nodes": ['
-    yield from _list(_dumps(node_data(node)) for instance in graph.instances() for node in instance.nodes)
-    yield '],\n"edges": ['
-    yield from _list(_dumps(asdict(edge)) for instance in graph.instances() for edge in instance.edges)
-    yield "]}\n"
+    return f'{{"directed": true, "multigraph": false, "graph": {dumps(header)}'
 
 
 def instance_data(instance: InstanceGraph) -> dict[str, Any]:
@@ -86,12 +92,14 @@ def node_data(node: GraphNode) -> dict[str, Any]:
     return data
 
 
-def _list(items: Iterator[str]) -> Iterator[str]:
+def listed(items: Iterable[str]) -> Iterator[str]:
+    """The items of a JSON list, a line each."""
     first = True
     for item in items:
         yield f"\n{item}" if first else f",\n{item}"
         first = False
 
 
-def _dumps(data: Any) -> str:
+def dumps(data: Any) -> str:
+    """One line of JSON; text as it is written."""
     return json.dumps(data, ensure_ascii=False, allow_nan=False)

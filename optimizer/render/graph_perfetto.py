@@ -5,10 +5,10 @@ Format: "Trace Event Format", complete events (``ph`` X, times in microseconds),
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
+from optimizer.render.graph_json import dumps
 from optimizer.results.graph import COMMUNICATION, MODULES, Graph, GraphNode, InstanceGraph
 
 REPLICAS = 0
@@ -20,10 +20,10 @@ _WORDS = {"all_reduce": "all-reduce", "all_to_all": "all-to-all", "ffn": "FFN", 
 
 def perfetto_lines(graph: Graph) -> Iterator[str]:
     """The trace in pieces, one event to a line."""
-    yield f'{{"displayTimeUnit": "ms", "otherData": {_dumps(graph.header())}, "traceEvents": ['
+    yield f'{{"displayTimeUnit": "ms", "otherData": {dumps(graph.header())}, "traceEvents": ['
     first = True
     for event in _events(graph):
-        yield f"\n{_dumps(event)}" if first else f",\n{_dumps(event)}"
+        yield f"\n{dumps(event)}" if first else f",\n{dumps(event)}"
         first = False
     yield "\n]}\n"
 
@@ -124,7 +124,3 @@ def _named(kind: str, pid: int, tid: int, name: str) -> dict[str, Any]:
 
 def _micros(milliseconds: float) -> float:
     return round(milliseconds * 1e3, 6)
-
-
-def _dumps(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, allow_nan=False)

@@ -6,28 +6,21 @@ prefill instance sends ``cache`` to a decode instance.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from optimizer.render.graph_json import dumps, listed, opening
 from optimizer.results.graph import GraphCheck
 from optimizer.results.pool_graph import PoolGraph
 
 
 def pool_json_lines(graph: PoolGraph, check: GraphCheck) -> Iterator[str]:
     """The document in pieces, one node or edge to a line; ``networkx.node_link_graph(json.load(file), edges="edges")`` reads it."""
-    header = graph.header()
-    header["verification"] = {
-        "passed": check.passed,
-        "checks": check.checks,
-        "nodes": check.nodes,
-        "edges": check.edges,
-    }
-    yield f'{{"directed": true, "multigraph": false, "graph": {_dumps(header)},\n"nodes": ['
-    yield from _list(nodes_of(graph))
+    yield opening(graph, check) + ',\n"nodes": ['
+    yield from listed(dumps(node) for node in nodes_of(graph))
     yield '],\n"edges": ['
-    yield from _list(edges_of(graph))
+    yield from listed(dumps(edge) for edge in edges_of(graph))
     yield "]}\n"
 
 
@@ -68,12 +61,3 @@ def edges_of(graph: PoolGraph) -> Iterator[dict[str, Any]]:
 def _flat(data: dict[str, Any]) -> dict[str, Any]:
     joined = {name: " ".join(value) if isinstance(value, tuple) else value for name, value in data.items()}
     return {name: value for name, value in joined.items() if value is not None}
-
-
-def _list(items: Iterator[dict[str, Any]]) -> Iterator[str]:
-    for number, item in enumerate(items):
-        yield f",\n{_dumps(item)}" if number else f"\n{_dumps(item)}"
-
-
-def _dumps(data: Any) -> str:
-    return json.dumps(data, ensure_ascii=False, allow_nan=False)
