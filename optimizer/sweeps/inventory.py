@@ -77,7 +77,7 @@ def any_point(spec: Spec, problem: InventoryProblem, answer: InventoryAnswer | C
 
 def cluster_pools_point(spec: Spec, problem: InventoryProblem, answer: ClusterPoolsAnswer) -> Point:
     """The point of an answer about prefill and decode pools; each part of a pool is one of ``InventoryFigures.pools``."""
-    checked, metrics, strategy = answer.verification, answer.metrics, answer.strategy
+    metrics, strategy = answer.metrics, answer.strategy
     figures, price, each = None, None, None
     if metrics is not None and strategy is not None:
         price = metrics.price_per_hour
@@ -93,6 +93,30 @@ def cluster_pools_point(spec: Spec, problem: InventoryProblem, answer: ClusterPo
             ),
             **{name: getattr(metrics, name) for name in _SHARED},
         )
+    return _point(spec, problem, answer, figures, price, each)
+
+
+def inventory_point(spec: Spec, problem: InventoryProblem, answer: InventoryAnswer) -> Point:
+    """The point of an inventory's answer."""
+    each = answer.price_per_million_output_tokens
+    return _point(spec, problem, answer, figures_of(answer), answer.price_per_hour, each)
+
+
+def _point(
+    spec: Spec,
+    problem: InventoryProblem,
+    answer: InventoryAnswer | ClusterPoolsAnswer,
+    figures: InventoryFigures | None,
+    price: float | None,
+    each: float | None,
+) -> Point:
+    """What the point says of either kind of answer.
+
+    Args:
+        price: per hour.
+        each: price of a million output tokens.
+    """
+    checked = answer.verification
     return Point(
         index=spec.index,
         name=spec.name,
@@ -103,28 +127,6 @@ def cluster_pools_point(spec: Spec, problem: InventoryProblem, answer: ClusterPo
         preset=problem.objective.preset,
         price_per_hour=price,
         price_per_million_output_tokens=each,
-        binding=binding_of(answer.rules),
-        conflict=answer.conflicts[0].rules if answer.conflicts else (),
-        said=_said(answer),
-        verification=Checked(checked.passed, checked.checks, checked.optimality, checked.candidates),
-        search_limits=answer.search_limits,
-        inventory=figures,
-    )
-
-
-def inventory_point(spec: Spec, problem: InventoryProblem, answer: InventoryAnswer) -> Point:
-    """The point of an inventory's answer."""
-    checked, figures = answer.verification, figures_of(answer)
-    return Point(
-        index=spec.index,
-        name=spec.name,
-        values=spec.changes,
-        gpus=spec.gpus,
-        status=answer.status,
-        objective=answer.objective,
-        preset=problem.objective.preset,
-        price_per_hour=answer.price_per_hour,
-        price_per_million_output_tokens=answer.price_per_million_output_tokens,
         binding=binding_of(answer.rules),
         conflict=answer.conflicts[0].rules if answer.conflicts else (),
         said=_said(answer),
