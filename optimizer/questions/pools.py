@@ -44,11 +44,11 @@ def refuse(problem: Problem, *, gpus: bool = True) -> None:
         return ProblemError(field, f"{why} with serving: {problem.serving}; leave it out, or state serving: joint")
 
     transfer_of(problem.engine)
-    if gpus and problem.hardware.gpus > MOST_GPUS:
-        if problem.objective.preset == "capacity":
-            raise no("hardware.nodes", f"capacity of more than {MOST_GPUS:,} GPUs is not searched")
-        if one_group(problem) is None:
-            raise no("hardware.nodes", f"NVLink domains over nodes with more than {MOST_GPUS:,} GPUs are not searched")
+    if gpus and problem.hardware.gpus > MOST_GPUS and one_group(problem) is None:
+        raise no(
+            "hardware.nodes",
+            f"NVLink domains over nodes with more than {MOST_GPUS:,} GPUs are searched on an inventory (cluster:), not",
+        )
     if not problem.hardware.gpu.peer_links:
         raise no("hardware.gpu", f"{problem.hardware.gpu.name} reaches no other GPU, so that no cache can be sent")
     if work.prefix is not None:

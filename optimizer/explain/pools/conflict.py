@@ -8,8 +8,8 @@ from optimizer.explain.common.numbers import amount, count, listing
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Conflict, RuleResult
 from optimizer.search.common.clock import Clock
-from optimizer.search.pools.answer import judge_rules, sentence_of, strategy_of
-from optimizer.search.pools.model import PoolColumns
+from optimizer.search.pools.answer import judge_rules, strategy_of
+from optimizer.search.pools.model import PoolColumns, sentence_of
 from optimizer.search.pools.solve import RowPair, active_rules, at_rate, best_keeping, columns_of, feasible
 
 LATER = (
@@ -92,7 +92,7 @@ def said_rule(problem: Problem, rule: str) -> str:
         "min_batch": f"{problem.requirements.min_batch} sequences at a decode instance (min_batch)",
         "tpot_full_batch": "TPOT of a full decode instance (tpot_full_batch)",
     }
-    return known.get(rule, _inside(sentence_of(problem, rule)) + f" ({rule})")
+    return known.get(rule, _inside(sentence_of(rule)) + f" ({rule})")
 
 
 def _inside(sentence: str) -> str:

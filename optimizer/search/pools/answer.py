@@ -9,7 +9,7 @@ from optimizer.costs.shapes import Ints
 from optimizer.results.answer import ObjectiveResult, RuleResult
 from optimizer.results.pools import PoolMetrics, PoolsMetrics, PoolsStrategy, PoolStrategy
 from optimizer.search.common.scale import NEVER_NS, NS_PER_MS, milliseconds, planned_ms
-from optimizer.search.pools.model import RATE_STEPS, SENTENCES, PoolColumns, rule_ids
+from optimizer.search.pools.model import RATE_STEPS, PoolColumns, rule_ids, sentence_of
 from optimizer.search.pools.solve import RowPair, at_rate
 from optimizer.search.pools.tables import PoolTables, Rows
 
@@ -177,12 +177,10 @@ def _judge(columns: PoolColumns, pair: RowPair, rule: str, enabled: bool) -> Rul
     hardware, limits = problem.hardware, problem.requirements
 
     def at_most(actual: float | int, limit: float | int, unit: str) -> RuleResult:
-        return RuleResult(
-            rule, sentence_of(problem, rule), limit, actual, unit, actual <= limit, limit - actual, enabled
-        )
+        return RuleResult(rule, sentence_of(rule), limit, actual, unit, actual <= limit, limit - actual, enabled)
 
     def words(holds: bool, limit: str, actual: str) -> RuleResult:
-        return RuleResult(rule, sentence_of(problem, rule), limit, actual, "", holds, None, enabled)
+        return RuleResult(rule, sentence_of(rule), limit, actual, "", holds, None, enabled)
 
     def short(side: int, row: int) -> RuleResult:
         load = columns.loads[side]
@@ -222,7 +220,7 @@ def _judge(columns: PoolColumns, pair: RowPair, rule: str, enabled: bool) -> Rul
         slots = int(tables.allowed_slots[shapes[1]])
         holds = slots >= limits.min_batch
         return RuleResult(
-            rule, SENTENCES[rule], limits.min_batch, slots, "sequences", holds, slots - limits.min_batch, enabled
+            rule, sentence_of(rule), limits.min_batch, slots, "sequences", holds, slots - limits.min_batch, enabled
         )
     if rule == "tpot_full_batch":
         most = planned_ms(limits.tpot_p99_ms or 0.0, limits.margin)
@@ -239,18 +237,6 @@ def _judge(columns: PoolColumns, pair: RowPair, rule: str, enabled: bool) -> Rul
     if actual >= NEVER_NS:
         return words(False, f"{limit.limit_ms:g} ms", "no finite value: requests pile up")
     return at_most(milliseconds(actual), planned_ms(limit.limit_ms, limits.margin), "ms")
-
-
-def sentence_of(problem: object, rule: str) -> str:
-    """A rule in words."""
-    if rule in SENTENCES:
-        return SENTENCES[rule]
-    if rule.startswith("survive_"):
-        level = rule.removeprefix("survive_").upper() if rule.endswith("gpu") else "node"
-        return f"What is left of both pools after the stated {level} losses carries the demand, one instance of each at least."
-    metric, percentile = rule.split("_")
-    names = {"prefill": "Prefill", "ttft": "TTFT", "tpot": "TPOT"}
-    return f"{names.get(metric, metric)} at {percentile.upper()}, both pools and the transfer added up, is within its limit."
 
 
 def placed(columns: PoolColumns, pair: RowPair) -> tuple[bool, str, str]:

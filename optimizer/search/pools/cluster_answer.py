@@ -15,12 +15,11 @@ from optimizer.results.answer import ObjectiveResult, RuleResult
 from optimizer.results.cluster_pools import ClusterPoolsMetrics, ClusterPoolsStrategy, GroupPool
 from optimizer.results.pools import PoolMetrics, PoolStrategy
 from optimizer.search.common.scale import NEVER_NS, NS_PER_MS, limit_ns, milliseconds, planned_ms
-from optimizer.search.pools.answer import sentence_of
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_model import cluster_rule_ids
 from optimizer.search.pools.cluster_picked import Picked
 from optimizer.search.pools.losses import LossCase, loss_cases
-from optimizer.search.pools.model import PEAK, RATE_STEPS, SENTENCES
+from optimizer.search.pools.model import PEAK, RATE_STEPS, SENTENCES, sentence_of
 from optimizer.search.pools.options import PARTS
 from optimizer.search.uniform.quantities import ObjectiveWeights
 
@@ -346,4 +345,4 @@ def cluster_sentence(problem: Any, rule: str) -> str:
         return f"What is left of both pools after the stated losses at level {level} carries the demand, one instance of each at least."
     if rule == "gpu_count":
         return "Both pools together use at most the free GPUs of each group."
-    return sentence_of(problem, rule)
+    return sentence_of(rule)

@@ -34,6 +34,8 @@ class ClusterColumns:
 
     def __init__(self, options: PoolOptions) -> None:
         self.options, self.problem = options, options.problem
+        self.also: ClusterColumns | None = None
+        """The same options at another rate, at which answers keep the rules of the load too (``capacity``)."""
         self.loads: tuple[list[PrefillLoad], list[DecodeLoad]] = (
             [b.tables.prefill_load(b.rows, b.rows.count, options.rate(b)) for b in options.blocks[0]],
             [b.tables.decode_load(b.rows, b.rows.count, options.rate(b)) for b in options.blocks[1]],

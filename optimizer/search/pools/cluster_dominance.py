@@ -68,7 +68,9 @@ def _smaller_is_better(columns: ClusterColumns, side: int, rules: Sequence[str],
         yield options.of_rows(side, name)[kept]
     yield options.column(side, lambda b: b.rack_nodes)[kept]
     yield from (moved[kept] for moved in columns.moved[side])
-    yield from (times[kept] for name, times in columns.times[side].items() if name.startswith("ttft"))
+    for one in (columns, columns.also):
+        if one is not None:
+            yield from (times[kept] for name, times in one.times[side].items() if name.startswith("ttft"))
     if not any(rule.startswith("survive_") for rule in rules):
         return
     for level, lost in (("gpu", 0), *_levels(columns, rules)):

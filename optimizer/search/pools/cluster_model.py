@@ -37,7 +37,16 @@ def cluster_rule_ids(problem: InventoryProblem) -> tuple[str, ...]:
 
 def own_masks(columns: ClusterColumns, rules: Sequence[str]) -> tuple[Bools, Bools]:
     """Options of either side that keep the rules which speak of them alone, as far as these are among ``rules``."""
-    return _mask(columns, rules, 0), _mask(columns, rules, 1)
+    first, second = _mask(columns, rules, 0), _mask(columns, rules, 1)
+    if columns.also is not None:
+        more = own_masks(columns.also, rules_of_load(rules))
+        first, second = first & more[0], second & more[1]
+    return first, second
+
+
+def rules_of_load(rules: Sequence[str]) -> tuple[str, ...]:
+    """Those that are not about losses."""
+    return tuple(rule for rule in rules if not rule.startswith("survive_"))
 
 
 def _mask(columns: ClusterColumns, rules: Sequence[str], side: int) -> Bools:
@@ -195,9 +204,10 @@ class ClusterModel:
             for case in loss_cases(self.problem, level, count):
                 self._post_case(case)
         elif any(limit.rule == rule for limit in self.problem.requirements.latency_limits):
-            self._latency(
-                rule, [{g: times.get(rule) for g in range(len(self.problem.groups))} for times in self.columns.times]
-            )
+            for columns in (self.columns, self.columns.also):
+                if columns is not None:
+                    groups = range(len(self.problem.groups))
+                    self._latency(rule, [{g: times.get(rule) for g in groups} for times in columns.times])
 
     def _limit(self, milliseconds: float) -> int:
         return limit_ns(milliseconds, self.problem.requirements.margin)

@@ -49,6 +49,18 @@ def rule_ids(problem: Problem) -> tuple[str, ...]:
     return tuple(ids)
 
 
+def sentence_of(rule: str) -> str:
+    """A rule in words."""
+    if rule in SENTENCES:
+        return SENTENCES[rule]
+    if rule.startswith("survive_"):
+        level = rule.removeprefix("survive_").upper() if rule.endswith("gpu") else "node"
+        return f"What is left of both pools after the stated {level} losses carries the demand, one instance of each at least."
+    metric, percentile = rule.split("_")
+    names = {"prefill": "Prefill", "ttft": "TTFT", "tpot": "TPOT"}
+    return f"{names.get(metric, metric)} at {percentile.upper()}, both pools and the transfer added up, is within its limit."
+
+
 def check_rules(problem: Problem | InventoryProblem, known: Iterable[str]) -> None:
     """Refuse a switched-off rule that does not exist.
 

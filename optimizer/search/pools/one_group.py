@@ -15,6 +15,7 @@ from optimizer.facts.one_group import one_group
 from optimizer.facts.problem import Problem
 from optimizer.results.pools import FixedPools
 from optimizer.search.common.clock import Clock
+from optimizer.search.pools.cluster_capacity import MostRate, most_rate
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_picked import Picked
 from optimizer.search.pools.cluster_solve import FoundCluster, best_of, columns_on, keeps
@@ -30,6 +31,10 @@ class PoolsOnOneGroup:
     def best(self, rules: Sequence[str], clock: Clock) -> FoundCluster:
         """The best pools by the preset's tiers."""
         return best_of(self._columns, clock, rules)
+
+    def most_rate(self, rules: Sequence[str], clock: Clock) -> MostRate:
+        """The largest rate at which some pools keep the rules of the load; what is ``best`` then reaches it."""
+        return MostRate("infeasible") if self._columns is None else most_rate(self._columns, rules, clock)
 
     def keeps(self, rules: Sequence[str], clock: Clock) -> bool | None:
         """Whether some pools keep the rules; None: not known."""
@@ -59,7 +64,7 @@ class PoolsOnOneGroup:
 def large(problem: Problem, columns: PoolColumns, fixed: FixedPools, most_rows: int) -> PoolsOnOneGroup | None:
     """The options of the one group, where there are more rows than the model of pairs takes; else None."""
     tables = columns.tables
-    if len(tables.prefill) + len(tables.decode) <= most_rows or problem.objective.preset == "capacity":
+    if len(tables.prefill) + len(tables.decode) <= most_rows:
         return None
     inventory = one_group(problem)
     if inventory is None:

@@ -10,6 +10,7 @@ section 13.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -164,6 +165,13 @@ class PoolOptions:
         return self._both(
             lambda block: time_ns(np.full(len(block.rows), block.tables.costs.link.latency_ms, dtype=np.float64))
         )
+
+    def at_rate(self, requests_per_s: float) -> PoolOptions:
+        """The same options for another rate of all requests."""
+        other = copy(self)
+        workload = self.problem.workload.model_copy(update={"requests_per_s": requests_per_s})
+        other.problem = self.problem.model_copy(update={"workload": workload})
+        return other
 
     def rate(self, block: Block) -> Floats:
         """Requests/s that each option of a block is sent."""

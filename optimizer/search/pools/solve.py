@@ -11,8 +11,9 @@ from optimizer.results.answer import Status
 from optimizer.results.pools import FixedPools
 from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import new_solver, outcome_of, solve_stoppable
+from optimizer.search.pools.cluster_capacity import MostRate
 from optimizer.search.pools.model import RATE_STEPS, PoolColumns, PoolsModel, rule_ids
-from optimizer.search.pools.one_group import large
+from optimizer.search.pools.one_group import PoolsOnOneGroup, large
 from optimizer.search.pools.options import SPACINGS
 from optimizer.search.pools.tables import PoolTables
 
@@ -99,11 +100,7 @@ def best(problem: Problem, fixed: FixedPools, columns: PoolColumns | None, clock
     rules = active_rules(problem)
     many = large(problem, columns, fixed, MOST_ROWS)
     if many is not None:
-        seen = many.best(rules, clock)
-        if seen.picked is None:
-            return FoundPools(seen.outcome)
-        first, second = many.rows(seen.picked)
-        return FoundPools(seen.outcome, RowPair(first, second, bool(seen.picked.together)), seen.bound_ns)
+        return _of_many(many, rules, problem.objective.preset, clock)
     held: list[tuple[str, int]] = []
     rate: int | None = None
     preset = problem.objective.preset
@@ -133,6 +130,21 @@ def best(problem: Problem, fixed: FixedPools, columns: PoolColumns | None, clock
         held.append((tier, int(solver.value(model.peak if tier == "peak" else goal))))
         proved = proved and outcome == "optimal"
     return FoundPools("optimal", pair, None, rate)
+
+
+def _of_many(many: PoolsOnOneGroup, rules: Sequence[str], preset: str, clock: Clock) -> FoundPools:
+    most = MostRate("optimal")
+    if preset == "capacity":
+        most = many.most_rate(rules, clock)
+        if most.outcome in ("infeasible", "unknown"):
+            return FoundPools(most.outcome)
+    seen = many.best(rules, clock)
+    if seen.picked is None:
+        return FoundPools("unknown" if most.steps and seen.outcome == "infeasible" else seen.outcome)
+    outcome: Status = seen.outcome if most.outcome == "optimal" else "feasible"
+    first, second = many.rows(seen.picked)
+    pair = RowPair(first, second, bool(seen.picked.together))
+    return FoundPools(outcome, pair, seen.bound_ns, most.steps or None)
 
 
 def _model(
