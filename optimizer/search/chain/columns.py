@@ -38,6 +38,11 @@ class Columns:
             kept.update(self._found[counts, other])
         return _longest_by_use(kept, counts)
 
+    def known(self, counts: Counts) -> list[LayerBlock]:
+        """All blocks made of these nodes so far, for whatever rate, in a fixed order."""
+        made = {block for (stock, _), blocks in self._found.items() if stock == counts for block in blocks}
+        return sorted(made, key=block_key)
+
     def _generate(self, counts: Counts, rate: int) -> list[LayerBlock]:
         instance = self.instance
         kinds = len(instance.rate)

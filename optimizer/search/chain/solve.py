@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from optimizer.search.chain.anneal import anneal
+from optimizer.search.chain.blocks import LayerBlock
 from optimizer.search.chain.bound import Certificate, upper_bound
 from optimizer.search.chain.columns import Columns
 from optimizer.search.chain.exact import fits, solve_exact
@@ -18,6 +20,7 @@ from optimizer.search.chain.instance import ChainInstance, Placement
 from optimizer.search.chain.lanes import find_lane
 from optimizer.search.chain.named import named
 from optimizer.search.chain.place import place
+from optimizer.search.chain.varied import vary
 
 SHARES = (0.5, 0.65)
 """What the group left carries where two groups share layers, tried one after the other."""
@@ -81,6 +84,8 @@ class Search:
                 self._bisect(columns, groups, share, within=SHARED_LANES)
         if self._open and fits(self.instance) and not self._expired():
             self._finish()
+        if self._open and not self._expired() and not several and not self._links_bind(groups):
+            self._vary(columns, groups)
         if self._open and not self._expired():
             # Every method is through and a gap is open: look on for as long as there is time.
             anneal(self.instance, self.placement, self._expired, self._candidate)
@@ -106,6 +111,22 @@ class Search:
             return max(total, self.value) if carried >= total * (1 - SLACK) else None
 
         self._climb(self.value, self.bound, attempt, rounds)
+
+    def _links_bind(self, groups: Groups) -> bool:
+        """Whether chains are limited, or a node cannot take or give the bound at the coordinator."""
+        return self.instance.limited or min(*groups.source, *groups.sink) < self.bound
+
+    def _vary(self, columns: Columns, groups: Groups) -> None:
+        """Better choices of blocks than those at the prices of a linear program, where all nodes are one group."""
+
+        def found(blocks: list[LayerBlock]) -> None:
+            starts = accumulate((block.length for block in blocks), initial=0)
+            self._candidate(
+                place(self.instance, groups, [(0, at, block) for at, block in zip(starts, blocks, strict=False)])
+            )
+
+        known = columns.known(groups.counts[0])
+        vary(self.instance, known, lambda: self.value, self.bound, self._expired, found)
 
     def _alone(self, columns: Columns, groups: Groups) -> None:
         """Each group with a lane of its own: what remains where links between groups carry next to nothing."""
