@@ -20,8 +20,8 @@ from optimizer.results.front import ParetoFront
 from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.solve import InventorySolver
 from tests.conftest import changed
+from tests.inventory.every_plan import every_plan, narrowed
 from tests.inventory.generate import random_inventory
-from tests.inventory.test_solve import every_plan, narrowed
 
 MIXED: dict[str, Any] = {
     "name": "mixed",

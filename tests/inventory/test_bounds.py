@@ -24,8 +24,8 @@ from optimizer.search.inventory.row_earnings import may_earn_more
 from optimizer.search.inventory.solve import InventorySolver
 from optimizer.search.inventory.valuation import Valuation
 from optimizer.search.uniform.quantities import ObjectiveWeights
+from tests.inventory.every_plan import every_plan
 from tests.inventory.test_naive import small_inventory
-from tests.inventory.test_solve import every_plan
 from tests.verify.builders import GPU
 
 PLANS = 5

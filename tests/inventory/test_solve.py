@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import pytest
@@ -12,62 +11,18 @@ import pytest
 from optimizer import load_problem, solve
 from optimizer.explain.common.patience import NOT_ALL_TRIED
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions.inventory import check_inventory, solve_inventory
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
 from optimizer.results.answer import Fixed
 from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.exact_placing import NotSettledError
-from optimizer.search.inventory.plan import Entry, Plan
 from optimizer.search.inventory.solve import InventorySolver
 from tests.conftest import ROOT, changed
+from tests.inventory.every_plan import compare_with_every_plan
 from tests.inventory.generate import random_inventory, tight_inventory
 
-MOST_PLANS = 1_500
 GB200_BEST_MS = 11_438
 SEEDS = [seed for seed in range(60) if seed % 3 == 0 and seed != 51]  # 51 alone takes half a minute by brute force
-
-
-def every_plan(candidates: Candidates) -> list[Plan] | None:
-    """Every vector of counts within each group's GPUs, not yet packed; None when there are too many."""
-    for kind in candidates.group_types:
-        kind.widen()
-    ranges, keys = [], []
-    groups = candidates.problem.groups
-    for index, place in enumerate(candidates.places):
-        for position, candidate in enumerate(candidates.of_place(index)):
-            keys.append((index, position))
-            most = min(groups[on].gpus // part.gpus for on, part in zip(place.groups, candidate.parts, strict=True))
-            ranges.append(range(most + 1))
-    total = 1
-    for one in ranges:
-        total *= len(one)
-    if total > 200_000:
-        return None
-    plans = []
-    for counts in product(*ranges):
-        used = [0] * len(candidates.problem.groups)
-        for (index, position), count in zip(keys, counts, strict=True):
-            for on, part in zip(
-                candidates.places[index].groups, candidates.of_place(index)[position].parts, strict=True
-            ):
-                used[on] += part.gpus * count
-        if any(counts) and all(u <= g.gpus for u, g in zip(used, candidates.problem.groups, strict=True)):
-            plans.append(Plan(tuple(Entry(i, p, c) for (i, p), c in zip(keys, counts, strict=True) if c)))
-    return plans if len(plans) <= MOST_PLANS else None
-
-
-def every_candidate(problem: InventoryProblem) -> Candidates:
-    """With every pipeline over two groups that carries more than its places do otherwise, built whatever its price."""
-    candidates = Candidates(problem)
-    candidates.admit()
-    return candidates
-
-
-def narrowed(problem: InventoryProblem) -> InventoryProblem:
-    """The same with few shapes, so that all plans can be listed."""
-    few = {"tensor_parallel": (1, 2), "pipeline_parallel": (1, 2), "expert_parallel": "off", "layer_imbalance": 0}
-    return problem.model_copy(update={"search": problem.search.model_copy(update=few)})
 
 
 @pytest.mark.heavy(3, 39)
@@ -133,46 +88,6 @@ def test_the_cheapest_needs_every_price() -> None:
     del values["cluster"][0]["price_per_gpu_hour"]
     with pytest.raises(ProblemError, match=r"cluster.0.price_per_gpu_hour.*cheapest needs the price of every GPU"):
         solve_inventory(inventory_from_dict(values))
-
-
-def compare_with_every_plan(problem: InventoryProblem) -> None:
-    """The optimum against every plan that can be placed; of fewer shapes where there would be too many."""
-    candidates = every_candidate(problem)
-    plans = every_plan(candidates)
-    if plans is None:
-        problem = narrowed(problem)
-        candidates = every_candidate(problem)
-        plans = every_plan(candidates)
-    priced = Candidates(problem)
-    found = InventorySolver(problem, priced).run()
-    if plans is None:
-        pytest.skip("too many plans for brute force")
-    other = InventorySolver(problem, candidates)
-    valued = [placed for plan in plans if (placed := other._place(plan)) is not None]
-    if found.best is None:
-        assert found.status == "infeasible" and not valued
-        return
-    assert found.status == "optimal"
-
-    def rank(placed: Any, candidates: Candidates = candidates) -> tuple[float, int]:
-        tier = {
-            "fewest-gpus": placed.plan.gpus(candidates),
-            "cheapest": InventorySolver(problem, candidates)._price_of(placed.plan),
-            "throughput": -sum(candidates.of_place(e.place)[e.candidate].peak * e.count for e in placed.plan.entries),
-        }.get(problem.objective.preset, 0)
-        return (tier, placed.whole_ms)
-
-    best = min(valued, key=rank)
-    assert rank(found.best, priced) == rank(best)
-    judge = InventorySolver(problem, candidates)
-    judge.best = best
-    struck = judge._pruned()
-    for placed in valued:
-        if rank(placed) <= rank(best):
-            assert not {(entry.place, entry.candidate) for entry in placed.plan.entries} & struck
-    if found.ties_settled:
-        spent = min(other._spent_by(placed.plan) for placed in valued if rank(placed) == rank(best))
-        assert InventorySolver(problem, priced)._spent_by(found.best.plan) == spent
 
 
 def test_most_shapes_are_struck_before_the_proof_looks_at_dominated_ones() -> None:

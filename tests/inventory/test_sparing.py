@@ -14,8 +14,8 @@ from optimizer.results.answer import Fixed
 from optimizer.search.inventory.solve import InventorySolver
 from optimizer.verify.inventory import verify_inventory
 from tests.conftest import ROOT, changed
+from tests.inventory.every_plan import every_candidate, every_plan, narrowed
 from tests.inventory.generate import random_inventory
-from tests.inventory.test_solve import every_candidate, every_plan, narrowed
 from tests.inventory.test_spot import market
 
 
