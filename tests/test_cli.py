@@ -178,7 +178,7 @@ def test_warnings_of_numpy_reach_nobody(monkeypatch: pytest.MonkeyPatch) -> None
         warnings.warn("overflow encountered in multiply", RuntimeWarning, stacklevel=1)
         return 0
 
-    monkeypatch.setattr(program, "app", warned)
+    monkeypatch.setattr(program, "app_of", lambda name: warned)
     monkeypatch.setattr("sys.warnoptions", [])
     assert run("solve").stderr == ""
     monkeypatch.setattr("sys.warnoptions", ["error"])

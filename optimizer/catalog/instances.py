@@ -18,6 +18,7 @@ from optimizer.catalog.spelling import spelling
 from optimizer.facts.errors import ProblemError, closest
 
 DATA = Path(__file__).parent / "data" / "instances"
+GPUS = DATA.parent / "gpus"
 FIELDS = {
     "gpu": "gpu",
     "gpus": "gpus_per_node",
@@ -48,6 +49,12 @@ def _by_spelling() -> dict[str, str]:
             for prefix in ("", *cloud["prefixes"]):
                 found[spelling(prefix + name)] = name
     return found
+
+
+@cache
+def _gpu_names() -> frozenset[str]:
+    """Names of GPUs, none of which is an instance type: the clouds' files need not be read for them."""
+    return frozenset(path.stem for path in GPUS.glob("*.yaml"))
 
 
 def instance_names() -> list[str]:
@@ -85,7 +92,7 @@ def node_fields(values: Any, field: str, *, host: bool) -> Any:
     if stated is not None and name is None:
         raise ProblemError(f"{field}.instance_type", f"{stated!r} is not known; {_near(stated)}")
     if name is None:
-        name = instance_name(gpu) if isinstance(gpu, str) else None
+        name = instance_name(gpu) if isinstance(gpu, str) and gpu not in _gpu_names() else None
         if name is None:
             return values
         gpu = None

@@ -7,7 +7,7 @@ def main() -> None:
     """Run the ``optimizer`` command; imported on call, so that importing a command's module costs nothing else."""
     import sys
 
-    from optimizer.cli.started import begin
+    from optimizer.cli.started import begin, leave, lightly
 
     begin()
     try:
@@ -15,6 +15,7 @@ def main() -> None:
         from optimizer.cli.interrupted import ended, own
 
         own()
+        lightly()
         import optimizer.cli.streams  # noqa: F401  (the command needs it before it can take a signal)
         from optimizer.cli.program import main as run
     except KeyboardInterrupt:
@@ -24,3 +25,4 @@ def main() -> None:
         run()
     finally:
         ended()
+        leave()

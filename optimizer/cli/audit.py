@@ -14,6 +14,11 @@ from optimizer.cli.options import Json
 LARGEST_REPORT_BYTES = 4 * 1024 * 1024
 
 
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("audit")(audit)
+
+
 def audit(
     report: Annotated[str, typer.Argument(help="Report, Markdown or plain text.", metavar="REPORT")],
     problem: Annotated[str, typer.Option("--problem", help="Problem file, YAML or JSON.", metavar="FILE")],

@@ -13,6 +13,12 @@ catalog_app = typer.Typer(
 )
 
 
+def register(app: typer.Typer) -> None:
+    """Add the group and the command."""
+    app.add_typer(catalog_app, name="catalog")
+    app.command("schema")(schema)
+
+
 @catalog_app.command("gpus")
 def catalog_gpus(json: Json = False) -> None:
     """GPUs by catalog name, with the source of every figure (--json)."""

@@ -16,6 +16,11 @@ import_app = typer.Typer(
 )
 
 
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    app.add_typer(import_app, name="import")
+
+
 @import_app.callback()
 def _group() -> None:
     """Turn another tool's instance into a problem file."""

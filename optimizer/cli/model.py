@@ -9,6 +9,11 @@ import typer
 from optimizer.cli.options import Json
 
 
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("model")(model)
+
+
 def model(
     path_or_name: Annotated[
         str, typer.Argument(help="A catalog name, a config.json, or a folder with one.", metavar="PATH_OR_NAME")

@@ -13,38 +13,16 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from optimizer.cli import (
-    accuracy,
-    bench_plan,
-    calibrate,
-    compare,
-    deploy,
-    detect,
-    fit,
-    graph,
-    init,
-    pareto,
-    recommend,
-    report,
-    serve,
-    solve,
-    sweep,
-    usage,
-    verify_deployment,
-    why,
-)
-from optimizer.cli.audit import audit
-from optimizer.cli.catalog import catalog_app, schema
-from optimizer.cli.completion import name_shell
+from optimizer.cli import usage
+from optimizer.cli.completion import VARIABLE, name_shell
 from optimizer.cli.costs import with_table_option
-from optimizer.cli.import_ import import_app
 from optimizer.cli.interrupted import Interrupted, answered
-from optimizer.cli.model import model
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.text import shortened
 from optimizer.questions import codes
@@ -88,15 +66,6 @@ class _Commands(TyperGroup):
             raise Interrupted(codes.UNDECIDED) from None
 
 
-app = typer.Typer(
-    cls=_Commands,
-    help="The provably best parallel strategy (TP, PP, DP, EP) for serving a large language model, with a verified explanation.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-
 def _version(asked: bool) -> None:
     if asked:
         from optimizer.version import __version__
@@ -105,7 +74,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
@@ -114,28 +82,58 @@ def _options(
     """Options of the program itself."""
 
 
-app.add_typer(catalog_app, name="catalog")
-app.command()(schema)
-app.command()(audit)
-app.command()(model)
-app.add_typer(import_app, name="import")
-solve.register(app)
-why.register(app)
-graph.register(app)
-detect.register(app)
-accuracy.register(app)
-calibrate.register(app)
-bench_plan.register(app)
-deploy.register(app)
-verify_deployment.register(app)
-sweep.register(app)
-recommend.register(app)
-fit.register(app)
-compare.register(app)
-pareto.register(app)
-report.register(app)
-init.register(app)
-serve.register(app)
+_HOMES = {
+    "catalog": "catalog",
+    "schema": "catalog",
+    "audit": "audit",
+    "model": "model",
+    "import": "import_",
+    "solve": "solve",
+    "check": "solve",
+    "why-not": "why",
+    "why-this": "why",
+    "how-sure": "why",
+    "graph": "graph",
+    "detect": "detect",
+    "accuracy": "accuracy",
+    "calibrate": "calibrate",
+    "bench-plan": "bench_plan",
+    "deploy": "deploy",
+    "verify-deployment": "verify_deployment",
+    "sweep": "sweep",
+    "recommend": "recommend",
+    "fit": "fit",
+    "compare": "compare",
+    "pareto": "pareto",
+    "report": "report",
+    "init": "init",
+    "serve": "serve",
+}
+"""The module of each command, in the order in which the help lists those that ``_FIRST`` does not."""
+
+
+def app_of(name: str | None = None) -> typer.Typer:
+    """The program with one command, whose module alone is loaded; with all of them where none of theirs is named."""
+    app = typer.Typer(
+        cls=_Commands,
+        help="The provably best parallel strategy (TP, PP, DP, EP) for serving a large language model, with a verified explanation.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_options)
+    for home in dict.fromkeys(_HOMES.values()) if name not in _HOMES else (_HOMES[name],):
+        import_module(f"optimizer.cli.{home}").register(app)
+    if name in _HOMES:
+        app.registered_commands = [one for one in app.registered_commands if one.name == name]
+        app.registered_groups = [one for one in app.registered_groups if one.name == name]
+    return app
+
+
+def _app_for(arguments: list[str]) -> typer.Typer:
+    """What the command line needs of the program: help and completion tell of every command."""
+    return app_of(None if not arguments or os.environ.get(VARIABLE) else arguments[0])
+
 
 INTERRUPTED_IN_TYPER = 130
 
@@ -168,7 +166,7 @@ def _code(arguments: list[str]) -> int:
     try:
         name_shell(arguments)
         arguments = with_table_option(arguments)
-        code = app(args=arguments, prog_name="optimizer", standalone_mode=False)
+        code = _app_for(arguments)(args=arguments, prog_name="optimizer", standalone_mode=False)
         if code == INTERRUPTED_IN_TYPER:
             return _interrupted()
         return code if isinstance(code, int) else codes.OK

@@ -124,8 +124,6 @@ def check(
 ) -> None:
     """Whether a strategy keeps every rule, each with its slack, and the optimum beside it."""
     from optimizer.questions.check import check as ask
-    from optimizer.reading.pools import pools_of
-    from optimizer.reading.proposal import load_proposal
     from optimizer.render.progress import LiveLine
 
     limit = time_limit_of(time_limit)
@@ -137,8 +135,8 @@ def check(
         answer: Any = ask(
             problem,
             fixed,
-            placement=None if placement is None else load_proposal(placement, question.kind),
-            pools=pools_of(prefill, decode),
+            placement=_placement(placement, question),
+            pools=_pools(prefill, decode),
             time_limit_s=limit,
             progress=live,
             stated=question.stated,
@@ -154,6 +152,22 @@ def check(
         say_none(answer, asked=repairs or apply_repair is not None)
     tell(said)
     _leave(answer, codes.of_check(answer))
+
+
+def _placement(path: str | None, question: Question) -> Any:
+    if path is None:
+        return None
+    from optimizer.reading.proposal import load_proposal
+
+    return load_proposal(path, question.kind)
+
+
+def _pools(prefill: str | None, decode: str | None) -> Any:
+    if prefill is None and decode is None:
+        return None
+    from optimizer.reading.pools import pools_of
+
+    return pools_of(prefill, decode)
 
 
 def _check_svg(question: Question, svg: str | None) -> None:
@@ -192,26 +206,24 @@ def _show(problem: Any, answer: AnyAnswer, as_json: bool, full: bool) -> None:
 
 def _launch(problem: Any, answer: Any) -> tuple[str, ...]:
     """The launch line of what keeps every rule and was verified."""
-    from optimizer.results.chain import ChainAnswer
-    from optimizer.results.cluster_day import ClusterDayAnswer
-    from optimizer.results.cluster_models import ClusterModelsAnswer
-    from optimizer.results.cluster_pools import ClusterPoolsAnswer
-    from optimizer.results.day import DayAnswer
-    from optimizer.results.pools import PoolsAnswer
-    from optimizer.results.several import SeveralAnswer
+    from optimizer.results.kinds import name_of
 
-    unlike = ChainAnswer | SeveralAnswer | ClusterModelsAnswer | DayAnswer | ClusterDayAnswer
-    if isinstance(answer, unlike) or answer.status not in ("optimal", "feasible"):
+    kind = name_of(answer)
+    if kind not in _LAUNCHED or answer.status not in ("optimal", "feasible"):
         return ()
     if not answer.verification.passed:
         return ()
-    if isinstance(answer, PoolsAnswer | ClusterPoolsAnswer):
+    if kind in ("PoolsAnswer", "ClusterPoolsAnswer"):
         from optimizer.deployment.pools import pools_launch_lines
 
         return pools_launch_lines(problem, answer)
     from optimizer.deployment.line import launch_lines
 
     return launch_lines(problem, answer)
+
+
+_LAUNCHED = ("Answer", "CheckAnswer", "InventoryAnswer", "PoolsAnswer", "ClusterPoolsAnswer")
+"""Answers that one line says how to start."""
 
 
 def _leave(answer: AnyAnswer, code: int) -> NoReturn:

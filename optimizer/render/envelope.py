@@ -6,18 +6,14 @@ never missing, so that a program reads all kinds alike.
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from optimizer.results.answer import SCHEMA_VERSION, Answer, CheckAnswer
-from optimizer.results.chain import ChainAnswer
-from optimizer.results.cluster_day import ClusterDayAnswer
-from optimizer.results.cluster_models import ClusterModelsAnswer
-from optimizer.results.cluster_pools import ClusterPoolsAnswer
-from optimizer.results.day import DayAnswer
-from optimizer.results.inventory import InventoryAnswer
-from optimizer.results.kinds import AnyAnswer
-from optimizer.results.pools import PoolsAnswer
-from optimizer.results.several import SeveralAnswer
+from optimizer.results.answer import SCHEMA_VERSION
+from optimizer.results.kinds import name_of
+
+if TYPE_CHECKING:
+    from optimizer.results.kinds import AnyAnswer
 
 CORE = (
     "schema_version",
@@ -40,50 +36,41 @@ CORE = (
 )
 
 
+_DATA = {
+    "Answer": ("as_json", "answer_data"),
+    "CheckAnswer": ("as_json", "answer_data"),
+    "InventoryAnswer": ("inventory", "inventory_data"),
+    "PoolsAnswer": ("pools", "pools_data"),
+    "ClusterPoolsAnswer": ("cluster_pools", "cluster_pools_data"),
+    "DayAnswer": ("day", "day_data"),
+    "ClusterDayAnswer": ("cluster_day", "cluster_day_data"),
+    "SeveralAnswer": ("several", "several_data"),
+    "ClusterModelsAnswer": ("cluster_models", "cluster_models_data"),
+    "ChainAnswer": ("chain", "chain_data"),
+}
+"""Which room says what is in an answer, and by which function."""
+
+
 def envelope(answer: AnyAnswer) -> dict[str, Any]:
     """Everything in an answer as JSON-ready data, the core first."""
-    if isinstance(answer, Answer):
-        from optimizer.render.as_json import answer_data
-
-        data = answer_data(answer)
-    elif isinstance(answer, InventoryAnswer):
-        from optimizer.render.inventory import inventory_data
-
-        data = inventory_data(answer)
-    elif isinstance(answer, PoolsAnswer):
-        from optimizer.render.pools import pools_data
-
-        data = pools_data(answer)
-    elif isinstance(answer, ClusterPoolsAnswer):
-        from optimizer.render.cluster_pools import cluster_pools_data
-
-        data = cluster_pools_data(answer)
-    elif isinstance(answer, DayAnswer):
-        from optimizer.render.day import day_data
-
-        data = day_data(answer)
-    elif isinstance(answer, ClusterDayAnswer):
-        from optimizer.render.cluster_day import cluster_day_data
-
-        data = cluster_day_data(answer)
-    elif isinstance(answer, SeveralAnswer):
-        from optimizer.render.several import several_data
-
-        data = several_data(answer)
-    elif isinstance(answer, ClusterModelsAnswer):
-        from optimizer.render.cluster_models import cluster_models_data
-
-        data = cluster_models_data(answer)
-    else:
-        from optimizer.render.chain import chain_data
-
-        data = chain_data(answer)
+    module, name = _DATA[name_of(answer)]
+    data = getattr(import_module(f"optimizer.render.{module}"), name)(answer)
     return {**{name: data[name] for name in CORE}, **data}
 
 
 def answer_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of the envelope: one branch for each kind, derived from the typed results."""
     from pydantic import TypeAdapter
+
+    from optimizer.results.answer import CheckAnswer
+    from optimizer.results.chain import ChainAnswer
+    from optimizer.results.cluster_day import ClusterDayAnswer
+    from optimizer.results.cluster_models import ClusterModelsAnswer
+    from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.day import DayAnswer
+    from optimizer.results.inventory import InventoryAnswer
+    from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.several import SeveralAnswer
 
     schemas: dict[str, Any] = {}
     branches = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -23,7 +24,9 @@ from optimizer.results.answer import (
     Status,
     Verification,
 )
-from optimizer.results.inventory import InventoryRepair
+
+if TYPE_CHECKING:
+    from optimizer.results.inventory import InventoryRepair
 
 STATUS_WORDS = {
     "optimal": "proved best",

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from optimizer.checkpoints.config import Config
 from optimizer.checkpoints.towers import CLASS_DEFAULTS, TOWERS
-from optimizer.cli.program import app
+from optimizer.cli.program import app_of
 from optimizer.facts.errors import ProblemError
 from optimizer.questions.model import describe
 from optimizer.reading.checkpoint import model_at
@@ -118,7 +118,7 @@ def test_towers(kind: str, stated: dict[str, Any], outer: str, hidden: int, coun
 
 
 def test_the_command_prints_what_was_read() -> None:
-    done = CliRunner().invoke(app, ["model", "deepseek-v3", "--json"])
+    done = CliRunner().invoke(app_of(), ["model", "deepseek-v3", "--json"])
     data = json.loads(done.stdout)
     assert data["parameters"] == 671_026_419_200
     assert data["kv_bytes_per_token"]["full"] == 70_272
@@ -130,7 +130,7 @@ def test_the_command_prints_what_was_read() -> None:
         "mtp_parameters",
         "quantization",
     }
-    assert CliRunner().invoke(app, ["model", "--template"]).stdout.startswith("model:")
+    assert CliRunner().invoke(app_of(), ["model", "--template"]).stdout.startswith("model:")
 
 
 def test_groups_of_an_odd_number_of_blocks_allow_one_gpu() -> None:

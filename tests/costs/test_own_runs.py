@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from optimizer.catalog.constants import _stated, constants, stated_basis
 from optimizer.cli.calibrate import _use as use_file
-from optimizer.cli.program import app
+from optimizer.cli.program import app_of
 from optimizer.deployment.bench import bench_commands
 from optimizer.facts.errors import ProblemError
 from optimizer.questions.bench_plan import bench_plan, checked_layouts
@@ -145,10 +145,10 @@ def test_from_results_to_an_answer(tmp_path: Path) -> None:
         results.append(str(file))
     runs, own = tmp_path / "runs.csv", tmp_path / "own.yaml"
     command = ["import", "runs", *results, "--out", str(runs), "--system", "h100", "--precision", "fp8", "--tp", "4"]
-    said = CliRunner().invoke(app, command)
+    said = CliRunner().invoke(app_of(), command)
     assert said.exit_code == 0, said.output
     assert len(list(csv.DictReader(runs.open()))) == 3
-    said = CliRunner().invoke(app, ["calibrate", str(runs), "--out", str(own)])
+    said = CliRunner().invoke(app_of(), ["calibrate", str(runs), "--out", str(own)])
     assert said.exit_code == 0 and "left out" in said.output
     problem = tmp_path / "problem.yaml"
     problem.write_text(
@@ -156,7 +156,7 @@ def test_from_results_to_an_answer(tmp_path: Path) -> None:
         "workload: {prompt_tokens: 500, output_tokens: 100, requests_per_s: 1}\nsearch: {tensor_parallel: [1]}\n"
     )
     try:
-        said = CliRunner().invoke(app, ["solve", str(problem), "--no-simulate", "--json", "--constants", str(own)])
+        said = CliRunner().invoke(app_of(), ["solve", str(problem), "--no-simulate", "--json", "--constants", str(own)])
         assert said.exit_code == 0, said.output
         assert "fitted to 3 runs of runs.csv" in said.output
     finally:
@@ -205,7 +205,7 @@ def test_a_plan_of_runs_ends_in_commands(tmp_path: Path) -> None:
         "hardware: {gpu: h100, nodes: 1}\nmodel: llama3.1-8b\n"
         "workload: {prompt_tokens: 500, output_tokens: 100, requests_per_s: 4}\nsearch: {tensor_parallel: [1, 2], pipeline_parallel: [1]}\n"
     )
-    said = CliRunner().invoke(app, ["bench-plan", str(problem), "--runs", "5", "--json"])
+    said = CliRunner().invoke(app_of(), ["bench-plan", str(problem), "--runs", "5", "--json"])
     assert said.exit_code == 0, said.output
     plan = json.loads(said.output)
     left = [plan["open_percent"], *(run["tpot_percent"] for run in plan["runs"])]
@@ -215,7 +215,7 @@ def test_a_plan_of_runs_ends_in_commands(tmp_path: Path) -> None:
     assert len(started) == len(degrees) and all(f"--tensor-parallel-size {tp} " in " ".join(started) for tp in degrees)
     assert sum(line.startswith("vllm bench serve") for line in plan["commands"]) == 5
     assert plan["commands"][-1] == f"optimizer solve {problem} --constants my-constants.yaml"
-    assert CliRunner().invoke(app, ["bench-plan", str(problem), "--runs", "50"]).exit_code != 0
+    assert CliRunner().invoke(app_of(), ["bench-plan", str(problem), "--runs", "50"]).exit_code != 0
 
 
 def test_a_plan_asks_for_what_starts_and_writes_the_settings_that_a_command_reads(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_five_runs_halve_the_error_on_a_gpu_left_out(gpu: str) -> None:
 
 
 def test_accuracy_lists_where_it_was_measured() -> None:
-    said = CliRunner().invoke(app, ["accuracy"])
+    said = CliRunner().invoke(app_of(), ["accuracy"])
     assert said.exit_code == 0 and "NVLink" in said.output and "throughput only" in said.output
-    data = json.loads(CliRunner().invoke(app, ["accuracy", "--json"]).output)
+    data = json.loads(CliRunner().invoke(app_of(), ["accuracy", "--json"]).output)
     assert data

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from optimizer import Fixed, check, load_problem
-from optimizer.cli.program import app
+from optimizer.cli.program import app_of
 from optimizer.deployment.observed import read_log
 from optimizer.facts.errors import ProblemError
 from tests.conftest import ROOT
@@ -52,7 +52,7 @@ def served(tokens: int) -> Iterator[int]:
 
 def _verify(port: int, *words: str) -> tuple[int, dict[str, dict[str, object]], str]:
     found = CliRunner().invoke(
-        app, ["verify-deployment", f"http://127.0.0.1:{port}", FILE, *DECISIONS, *words, "--json"]
+        app_of(), ["verify-deployment", f"http://127.0.0.1:{port}", FILE, *DECISIONS, *words, "--json"]
     )
     if not isinstance(found.exception, SystemExit | None):
         return 2, {}, str(found.exception)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from optimizer.cli.program import app
+from optimizer.cli.program import app_of
 from optimizer.detect.hardware import parts_of
 from optimizer.detect.inventory import Detected, detected
 from optimizer.detect.listing import is_listing, parse_listing
@@ -88,7 +88,7 @@ def test_memory_and_processors_tell_the_profile(
 
 def test_the_command_takes_a_listing(tmp_path: Path) -> None:
     (tmp_path / "node1.txt").write_text(HALVES)
-    done = CliRunner().invoke(app, ["detect", "--smi", str(tmp_path / "node1.txt")])
+    done = CliRunner().invoke(app_of(), ["detect", "--smi", str(tmp_path / "node1.txt")])
     assert done.exit_code == 0 and "gpu: h100-sxm-80gb-mig-3g.40gb" in done.stdout
 
 

@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from optimizer import problem_from_dict
-from optimizer.cli.program import app
+from optimizer.cli.program import app_of
 from optimizer.facts.errors import ProblemError
 from optimizer.questions.start_log import overhead_from, read_for
 from optimizer.reading.start_log import start_log
@@ -140,12 +140,12 @@ def test_the_command_writes_a_problem_that_says_measured_here(tmp_path: Path) ->
     log, stated, out = tmp_path / "v0.log", tmp_path / "p.yaml", tmp_path / "measured.yaml"
     log.write_text(V0)
     stated.write_text(yaml.safe_dump(problem("rtx-3090-24gb", 1, "llama3.1-8b", max_num_batched_tokens=20000)))
-    result = CliRunner().invoke(app, ["import", "log", str(log), "--problem", str(stated), "--out", str(out)])
+    result = CliRunner().invoke(app_of(), ["import", "log", str(log), "--problem", str(stated), "--out", str(out)])
     assert result.exit_code == 0, result.output
     written = yaml.safe_load(out.read_text())
     assert written["engine_overhead"]["activations_mib"] == 2120
     assert written["engine_version"] == "0.6.4"
-    answer = CliRunner().invoke(app, ["solve", str(out)])
+    answer = CliRunner().invoke(app_of(), ["solve", str(out)])
     assert "was measured here: start-up log v0.log" in answer.output
 
 

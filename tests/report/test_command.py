@@ -125,8 +125,8 @@ def test_curves_are_read_or_refused(tmp_path: Path) -> None:
 
 def test_solve_and_check_import_nothing_that_draws() -> None:
     code = (
-        "import sys; from optimizer.cli.program import app; from typer.testing import CliRunner; "
-        f"r = CliRunner().invoke(app, ['check', {str(EXAMPLE)!r}, '--tp', '2', '--pp', '4', '--dp', '1']); assert r.output; "
+        "import sys; from optimizer.cli.program import app_of; from typer.testing import CliRunner; "
+        f"r = CliRunner().invoke(app_of(), ['check', {str(EXAMPLE)!r}, '--tp', '2', '--pp', '4', '--dp', '1']); assert r.output; "
         "print(sorted({'matplotlib', 'jinja2', 'PIL'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)

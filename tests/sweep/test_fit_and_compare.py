@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from optimizer import problem_from_dict, solve
-from optimizer.cli.program import app
+from optimizer.cli.program import app_of
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.prices import dated, load_prices
 from optimizer.reading.question import load_question, question_from_dict
@@ -87,7 +87,7 @@ def test_the_planner_compares_types_for_so_many_people(tmp_path: Path) -> None:
     """One command of the README: what users at once cost, on which type; what a user costs follows from the row."""
     data = json.loads(
         CliRunner().invoke(
-            app,
+            app_of(),
             ["compare", "--types", "h100-sxm-80gb,l40s-48gb", "--gpus", "1,2", "--model", "llama3.1-8b", "--prompt", "1000",
              "--output", "250", "--users", "40", "--think", "5", "--tpot-p99", "50", "--prices", str(_prices(tmp_path)), "--json"],
         ).output
@@ -175,17 +175,19 @@ def test_a_type_that_is_not_enough_says_what_keeps_it_out() -> None:
 def test_the_commands(tmp_path: Path) -> None:
     run = CliRunner()
     ask = ["--gpu", "rtx-4090-24gb", "--gpus", "2"]
-    told = run.invoke(app, ["fit", *ask, "--models", "llama3.1-8b,deepseek-v3", "--all"])
+    told = run.invoke(app_of(), ["fit", *ask, "--models", "llama3.1-8b,deepseek-v3", "--all"])
     assert told.exit_code == 0 and "1 model of 2 fits 2 GPUs" in told.output and "deepseek-v3: " in told.output
-    assert run.invoke(app, ["fit", *ask, "--models", "deepseek-v3"]).exit_code == 1
-    data = json.loads(run.invoke(app, ["fit", *ask, "--models", "llama3.1-8b", "--json"]).output)
+    assert run.invoke(app_of(), ["fit", *ask, "--models", "deepseek-v3"]).exit_code == 1
+    data = json.loads(run.invoke(app_of(), ["fit", *ask, "--models", "llama3.1-8b", "--json"]).output)
     assert data["kind"] == "fit" and data["models"][0]["fits"]
     prices = tmp_path / "prices.yaml"
     prices.write_text("h100-sxm-80gb: 3.0\n")
     said = ["--model", "llama3.1-8b", "--prompt", "1000", "--output", "250", "--rate", "1"]
     found = run.invoke(
-        app, ["compare", "--types", "h100-sxm-80gb,l4-24gb", "--gpus", "1..2", "--prices", str(prices), *said]
+        app_of(), ["compare", "--types", "h100-sxm-80gb,l4-24gb", "--gpus", "1..2", "--prices", str(prices), *said]
     )
     assert found.exit_code == 0 and "No price is known of l4-24gb" in found.output and "with a price" in found.output
-    data = json.loads(run.invoke(app, ["compare", "--types", "h100-sxm-80gb", "--gpus", "1", *said, "--json"]).output)
+    data = json.loads(
+        run.invoke(app_of(), ["compare", "--types", "h100-sxm-80gb", "--gpus", "1", *said, "--json"]).output
+    )
     assert data["kind"] == "comparison" and data["types"][0]["enough"]

@@ -22,7 +22,7 @@ from optimizer.search.uniform.build import Model
 from optimizer.search.uniform.evaluate import judge_rules
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Choice
-from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.rules import rules_of
 from optimizer.search.uniform.screen import Screen, objective_at_most_slots
 from optimizer.search.uniform.solve import Solver
 
@@ -111,7 +111,7 @@ def _conflict(quantities: Quantities, fixed: Fixed | None, names: Sequence[str],
 def _deletion(quantities: Quantities, fixed: Fixed | None) -> tuple[str, ...] | None:
     """One minimal conflict over what was considered only; None if the problem turns out feasible."""
     disabled = set(quantities.problem.search.disabled_rules)
-    core = [rule.id for rule in rules_for(quantities.problem) if rule.id not in disabled]
+    core = [rule.id for rule in rules_of(quantities) if rule.id not in disabled]
     if satisfiable(quantities, fixed, set(core)):
         return None
     for candidate in list(reversed(core)):
@@ -148,7 +148,7 @@ def _no_fuller(quantities: Quantities, fixed: Fixed | None, choice: Choice) -> C
 
 def _least_broken_rows(quantities: Quantities, fixed: Fixed | None) -> Ints:
     """Rows that may break the fewest rules: those whose own minimum is not above what another row reaches."""
-    rules = [rule.id for rule in rules_for(quantities.problem)]
+    rules = [rule.id for rule in rules_of(quantities)]
     alone = np.zeros(quantities.space.rows, dtype=np.int64)
     for rule in rules:
         alone += ~Screen(quantities, fixed, {rule}).viable

@@ -17,7 +17,7 @@ from optimizer.search.common.scale import NEVER_NS, planned_ms, time_ns
 from optimizer.search.common.scale import milliseconds as milliseconds_of
 from optimizer.search.uniform.load_rules import METRIC_WORDS
 from optimizer.search.uniform.quantities import Quantities
-from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.rules import rules_for, rules_of
 from optimizer.search.uniform.screen import Screen
 from optimizer.search.uniform.shape_rules import gpus_words
 from optimizer.search.uniform.space import pipeline_degrees, tensor_degrees
@@ -46,7 +46,7 @@ def _clause(quantities: Quantities, fixed: Fixed | None, member: str, members: S
         return _gpu_count(quantities)
     if member == "memory" and (whole := _weights_alone(quantities)) is not None:
         return whole
-    rule = next(rule for rule in rules_for(quantities.problem) if rule.id == member)
+    rule = next(rule for rule in rules_of(quantities) if rule.id == member)
     if not quantities.space.rows:
         return rule.clause
     others = Screen(quantities, fixed, [other for other in members if other != member])
@@ -116,7 +116,7 @@ def member_words(problem: Problem, member: str) -> str:
 
 def _with_rest(quantities: Quantities, members: Sequence[str]) -> str:
     """Numbers depend on the other members that are rules; GPU count and search limits hold in what was considered anyway."""
-    rules = {rule.id for rule in rules_for(quantities.problem)} - {"gpu_count"}
+    rules = {rule.id for rule in rules_of(quantities)} - {"gpu_count"}
     return " when the rest holds" if len(rules & set(members)) > 1 else ""
 
 

@@ -44,7 +44,7 @@ def explained(
         repairs: False leaves them out.
         deadline: on the monotonic clock, for repairs and for what a wider search would find.
     """
-    wide = WideSearch(statement(stated, quantities.problem), quantities.problem, fixed)
+    wide = WideSearch(statement(stated, quantities.problem), quantities.problem, fixed, repairs=repairs)
     found: tuple[Repair, ...] = ()
     said_last: tuple[str, ...] = ()
     if repairs:

@@ -36,15 +36,21 @@ MOST_GPUS, GROWTH, USUAL_GPUS = 1024, 16, 128
 LONGEST_MS = 10**9
 
 
-def relaxations_of(stated: Stated, problem: Problem, fixed: Fixed | None) -> tuple[Relaxation, ...]:
-    """Every relaxation that can move for this problem, in the order in which repairs are offered."""
+def relaxations_of(
+    stated: Stated, problem: Problem, fixed: Fixed | None, *, gpus: bool = True
+) -> tuple[Relaxation, ...]:
+    """Every relaxation that can move for this problem, in the order in which repairs are offered.
+
+    Args:
+        gpus: whether other GPUs are among them, for which every GPU of the catalog is read.
+    """
     off = set(problem.search.disabled_rules)
     found = [
         *_gpus(problem, fixed),
         *_power(problem, fixed),
         *offered_formats(problem, fixed),
         *shorter_sequences(problem),
-        *_gpu_type(stated, problem),
+        *(_gpu_type(stated, problem) if gpus else ()),
         *_degrees(problem, fixed),
         *_latencies(problem),
         *_rate(stated, problem),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from optimizer.explain.common.patience import Patience, TimeUpError
 from optimizer.explain.common.relaxations import Changes, Relaxation
@@ -19,8 +19,10 @@ from optimizer.explain.uniform.wide import WideSearch
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer, Change, Repair
-from optimizer.results.inventory import InventoryRepair
 from optimizer.search.uniform.oracle import Oracle
+
+if TYPE_CHECKING:
+    from optimizer.results.inventory import InventoryRepair
 
 MOST_REPAIRS = 6
 ENOUGH = 3

@@ -41,11 +41,15 @@ CANDIDATES = {
 
 
 class WideSearch:
-    """Masks of the extended question, for one problem and one set of fixed decisions."""
+    """Masks of the extended question, for one problem and one set of fixed decisions.
 
-    def __init__(self, stated: Stated, problem: Problem, fixed: Fixed | None = None) -> None:
+    Args:
+        repairs: False where only conflicts are asked for, in which no other GPU can be a member.
+    """
+
+    def __init__(self, stated: Stated, problem: Problem, fixed: Fixed | None = None, *, repairs: bool = True) -> None:
         self.stated, self.problem, self.fixed = stated, problem, fixed
-        self.relaxations = relaxations_of(stated, problem, fixed)
+        self.relaxations = relaxations_of(stated, problem, fixed, gpus=repairs)
         self.sampled = False
         """Whether rows of the stated question were left out, because there are many; known once masks were asked for."""
         self.skipped: set[str] = set()

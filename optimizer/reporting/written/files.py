@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from optimizer.facts.errors import ProblemError
 from optimizer.render.as_json import dumps
@@ -13,7 +14,9 @@ from optimizer.render.files import write_out
 from optimizer.reporting.build import Built
 from optimizer.reporting.written.json import report_data
 from optimizer.reporting.written.markdown import report_markdown
-from optimizer.results.kinds import AnyAnswer
+
+if TYPE_CHECKING:
+    from optimizer.results.kinds import AnyAnswer
 
 NEEDED = ("jinja2", "matplotlib")
 

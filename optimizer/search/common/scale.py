@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 
@@ -34,6 +35,7 @@ def bytes_up(values: Floats) -> Ints:
     return result
 
 
+@lru_cache(maxsize=4096)
 def limit_ns(milliseconds: float, margin: float = 0) -> int:
     """What may be predicted under a limit planned with a margin, in whole nanoseconds, rounded down."""
     return math.floor(_planned(milliseconds, margin) * NS_PER_MS)

@@ -22,7 +22,7 @@ from optimizer.search.uniform.capacity import capacity
 from optimizer.search.uniform.lost import lost
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Rule
-from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.rules import rules_of
 from optimizer.search.uniform.screen import peak_completions
 from optimizer.search.uniform.space import tie_rank
 
@@ -51,7 +51,7 @@ class Model:
         self.space = quantities.space
         self.rows: Ints = np.arange(self.space.rows) if rows is None else np.asarray(rows, dtype=np.int64)
         self.most_slots = most_slots
-        self.rules: tuple[Rule, ...] = rules_for(quantities.problem)
+        self.rules: tuple[Rule, ...] = rules_of(quantities)
         self.model = cp_model.CpModel()
         self.chosen = [self.model.new_bool_var("") for _ in range(len(self.rows))]
         self.model.add_exactly_one(self.chosen)

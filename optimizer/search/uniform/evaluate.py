@@ -19,7 +19,7 @@ from optimizer.search.common.scale import NEVER_NS, bytes_up, milliseconds, time
 from optimizer.search.uniform.capacity import RATE_STEP_PER_S, carried_rates
 from optimizer.search.uniform.quantities import Quantities, demand_of
 from optimizer.search.uniform.rule import Choice
-from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.rules import rules_of
 
 _AT_ONCE = 128
 
@@ -62,8 +62,7 @@ def judge_rules(quantities: Quantities, choice: Choice) -> tuple[RuleResult, ...
     """Every rule applied to the choice; switched-off rules are marked."""
     disabled = set(quantities.problem.search.disabled_rules)
     return tuple(
-        replace(rule.judge(quantities, choice), enabled=rule.id not in disabled)
-        for rule in rules_for(quantities.problem)
+        replace(rule.judge(quantities, choice), enabled=rule.id not in disabled) for rule in rules_of(quantities)
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -76,6 +77,8 @@ class Quantities:
         self.budget: int | Ints = memory_budget_bytes(problem)
         self.carried_per_replica: dict[tuple[int, int], float] = {}
         """Requests/s by shape and sequences, as far as they were asked for (``capacity``)."""
+        self.rules: Any = None
+        """The rules of the problem, once they were asked for (``rules.rules_of``); they are made of this, and so not known here."""
 
     @cached_property
     def memory(self) -> MemoryTable:

@@ -26,7 +26,7 @@ from optimizer.results.answer import Fixed
 from optimizer.results.rule_groups import STATIC_RULES
 from optimizer.search.common.scale import NS_PER_MS
 from optimizer.search.uniform.quantities import Quantities
-from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.rules import rules_of
 from optimizer.search.uniform.screen import Screen, first_tier, objective_at_most_slots
 from optimizer.search.uniform.shape_rules import room_for_groups
 from optimizer.search.uniform.space import Space, build_space, shape_ranges, space_of
@@ -239,7 +239,7 @@ class _Counts:
         self.quantities, self.fixed, self.problem = quantities, fixed, quantities.problem
         self._ranks = np.array([shape.engine_ranks for shape in quantities.space.shapes], dtype=np.int64)
         # Rules that every count up to the end keeps need not be asked again.
-        self._active = {rule.id for rule in rules_for(quantities.problem)} - PLACEMENT
+        self._active = {rule.id for rule in rules_of(quantities)} - PLACEMENT
         self._degrees = [(s.tp, s.pp, s.ep, s.slice_ranks, s.dcp) for s in quantities.space.shapes]
         for name in _SHARED:
             getattr(quantities, name)

@@ -22,6 +22,7 @@ from optimizer.search.uniform.load_rules import (
     survive_rule,
 )
 from optimizer.search.uniform.power_rules import power_rules
+from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Rule
 from optimizer.search.uniform.shape_rules import (
     attention_heads_rule,
@@ -66,6 +67,14 @@ def rules_for(problem: Problem) -> tuple[Rule, ...]:
     survive = problem.requirements.survive
     rules += [survive_rule(problem, level, k) for level, k in (("gpu", survive.gpu), ("node", survive.node)) if k]
     return tuple(rules)
+
+
+def rules_of(quantities: Quantities) -> tuple[Rule, ...]:
+    """The rules of the problem that tables are of, made once for them: every screen of a conflict asks for them."""
+    if quantities.rules is None:
+        quantities.rules = rules_for(quantities.problem)
+    found: tuple[Rule, ...] = quantities.rules
+    return found
 
 
 def rule_ids(problem: Problem) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from optimizer.facts.demand import FEWEST
 from optimizer.results.answer import Fixed
 from optimizer.search.uniform.capacity import capacity
 from optimizer.search.uniform.quantities import Quantities
-from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.rules import rules_of
 
 
 class Screen:
@@ -28,7 +28,7 @@ class Screen:
     ) -> None:
         self.quantities = quantities
         self.space = quantities.space
-        rules = rules_for(quantities.problem)
+        rules = rules_of(quantities)
         enabled = {rule.id for rule in rules} - set(quantities.problem.search.disabled_rules)
         self.enforced = frozenset(enabled if active is None else enabled & set(active))
         rows = self.space.rows

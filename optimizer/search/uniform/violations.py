@@ -17,7 +17,7 @@ from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.search.uniform.quantities import Quantities
 from optimizer.search.uniform.rule import Rule
-from optimizer.search.uniform.rules import rules_for
+from optimizer.search.uniform.rules import rules_for, rules_of
 from optimizer.search.uniform.screen import Screen
 
 
@@ -50,7 +50,7 @@ class _Recorder(Screen):
 
 def _posted(quantities: Quantities, problem: Problem) -> dict[str, _Posted]:
     found = {}
-    for rule in rules_for(problem):
+    for rule in rules_of(quantities) if problem is quantities.problem else rules_for(problem):
         if rule.id not in problem.search.disabled_rules:
             seen = _Recorder(quantities, rule)
             found[rule.id] = _Posted(seen.least, seen.most, seen.excluded, seen.shared)
