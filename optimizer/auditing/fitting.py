@@ -21,7 +21,8 @@ _WEIGHTS = re.compile(
 
 _CACHE = re.compile(
     r"\b(?:cache|KV|activations?|sequences?|batch|draft|adapters?|embedding|layers?|one stage|shard|share|slice"
-    r"|expert|rank|rack|node|Knoten|server|serveur|host|RAM)\b",
+    r"|expert|rank|rack|node|Knoten|server|serveur|host|RAM|instances?|replicas?|Instanz(?:en)?|Replikate?|répliques?|requests?"
+    r"|Anfragen?|requêtes?|traffic|load|with it)\b",
     re.IGNORECASE,
 )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain, repeat
 
 from optimizer.auditing.advice import judge_advice, judge_verification
 from optimizer.auditing.arithmetic import judge_arithmetic
@@ -74,9 +75,31 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
     Returns:
         Claims in the order of their lines; of one line the worst verdict first.
     """
-    statements = with_scope_labels(with_sheets(read_report(report_text)), report_text.splitlines())
+    statements = statements_of(report_text)
     context = Context(problem, statements)
+    found = {line: [one.claim for one in listed] for line, listed in judged(context).items()}
+    label = context.strategy.label if context.strategy else None
+    return result_of(problem.name, label, statements, found)
+
+
+def statements_of(report_text: str) -> tuple[Statement, ...]:
+    """The report as the judges read it."""
+    return with_scope_labels(with_sheets(read_report(report_text)), report_text.splitlines())
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceClaim:
+    """A claim with the sentence it was read from; that is "" for what was read from a line as a whole."""
+
+    claim: Claim
+    sentence: str
+
+
+def judged(context: Context) -> dict[int, list[SentenceClaim]]:
+    """Every claim of a report by its line."""
+    statements = context.statements
     found: dict[int, list[Claim]] = {statement.line: [] for statement in statements}
+    told: dict[int, list[str]] = {statement.line: [] for statement in statements}
     own, words = own_situation(context), lexicon()
     variants = Variants(statements)
     elsewhere = {line for line, mention in variants.of_line.items() if not _ours(mention, own)}
@@ -103,6 +126,7 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
                 found[statement.line] += judge_losses(sentence, own)
                 taken = {claim.stated for claim in found[statement.line] if claim.stated}
                 found[statement.line] += judge_scored(sentence, context, own, taken)
+                told[statement.line] += [sentence.text] * (len(found[statement.line]) - len(told[statement.line]))
             found[statement.line] += worked_cells(statement, context)
     for judges in (FIRST, SECOND):
         for statement in statements:
@@ -111,12 +135,24 @@ def audit(report_text: str, problem: Problem) -> AuditResult:
                     if statement.line in elsewhere and judge not in EVERYWHERE:
                         continue
                     found[statement.line] += judge(statement, context)
+    return {
+        line: [
+            SentenceClaim(claim, sentence)
+            for claim, sentence in zip(claims, chain(told[line], repeat("")), strict=False)
+        ]
+        for line, claims in found.items()
+    }
+
+
+def result_of(
+    name: str, strategy: str | None, statements: tuple[Statement, ...], found: dict[int, list[Claim]]
+) -> AuditResult:
+    """The audit of a report whose claims were found, those of a line settled among each other."""
     claims = [claim for line in sorted(found) for claim in _settled(found[line])]
     unknown = tuple(
         Unrecognised(s.line, shortened(s.text)) for s in statements if not found[s.line] and s.kind != "heading"
     )
-    label = context.strategy.label if context.strategy else None
-    return AuditResult(problem.name, label, tuple(claims), unknown)
+    return AuditResult(name, strategy, tuple(claims), unknown)
 
 
 MOST_FIGURES = 30

@@ -47,10 +47,11 @@ class LedgerEntry:
 def entries() -> tuple[LedgerEntry, ...]:
     """All of them."""
     loaded: dict[str, dict[str, Any]] = yaml.load((DATA / "entries.yaml").read_text(encoding="utf-8"), _Loader)
-    return tuple(_entry(id, given) for id, given in loaded.items())
+    return tuple(entry_of(id, given) for id, given in loaded.items())
 
 
-def _entry(id: str, given: dict[str, Any]) -> LedgerEntry:
+def entry_of(id: str, given: dict[str, Any]) -> LedgerEntry:
+    """An entry as a data file states it."""
     quantity = quantities()[given["of"]] if "of" in given else None
     values = (
         quantity.values if quantity else {k: tuple(str(v) for v in listed) for k, listed in given["values"].items()}

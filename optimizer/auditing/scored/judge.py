@@ -90,7 +90,8 @@ def _of_cards(sentence: Sentence, measure: Measure, around: Surroundings) -> boo
     return bool(before and before[-1].classes & {"card", "host"} and _OF_SIZE.fullmatch(gap))
 
 
-def _surroundings(sentence: Sentence, recent: tuple[Sentence, ...], local: Local) -> Surroundings:
+def surroundings_of(sentence: Sentence, recent: tuple[Sentence, ...], local: Local) -> Surroundings:
+    """The classified words around the figures of a sentence, and those that go before it."""
     named = [(g.start, g.end, "card") for g in sentence.gpus] + [(m.start, m.end, "model") for m in sentence.models]
     words = tuple(words_in(sentence.text, named))
     before = sentence.statement.section.split(" / ")[-1]
@@ -115,7 +116,7 @@ def _judge(
     if not listed or (measure.word and measure.value == 1) or _UNIT_OF_MANY.search(sentence.text[: measure.start]):
         return None
     local = local_figures(sentence, measure, recent)
-    around = _surroundings(sentence, recent, local)
+    around = surroundings_of(sentence, recent, local)
     scored = [(one, score(one, sentence, measure, around)) for one in listed]
     best = max(points for _, points in scored)
     if best < ENOUGH:
@@ -149,7 +150,7 @@ def _judge(
         return None
     if _between(measure, first.entry, meant):
         return None
-    if not _may_be_wrong(sentence, measure, first.entry, meant, scope, around, span):
+    if not may_be_wrong(sentence, measure, first.entry, meant, scope, around, span):
         return None
     return _claim(sentence, measure, first.entry, first.values[0], False)
 
@@ -213,7 +214,7 @@ _OF_STRATEGY = re.compile(r"\b(?:tp|pp|dp|ep|gpus_used|weights_gpu|kv_token_gpu|
 _OFTEN_MEASURED = frozenset({"ms", "tokens/s", "requests/s", "%"})
 
 
-def _may_be_wrong(
+def may_be_wrong(
     sentence: Sentence, measure: Measure, entry: LedgerEntry, meant: About, scope: Scope, around: Surroundings, span: tuple[int, int]
 ) -> bool:  # fmt: skip
     """Whether nothing speaks for another meaning of a figure that nothing explains."""

@@ -1,0 +1,230 @@
+"""What a report proposes for an inventory: for each node group the shape of its instances and how many there are.
+
+``two TP8 replicas on the H100 group, one TP4 on each L40S node``; a row of a table; the launch command below a group's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from optimizer.auditing.inventory.groups import GroupNames
+from optimizer.auditing.measures import NUMBER_WORDS
+from optimizer.auditing.reading import Statement
+from optimizer.auditing.shell import ShellCommand
+from optimizer.auditing.strategies import digits, hypothetical, mentions
+from optimizer.facts.inventory import InventoryProblem
+
+_NUMBER = rf"(?:\d{{1,3}}|{'|'.join(sorted((re.escape(w) for w in NUMBER_WORDS), key=len, reverse=True))})"
+_COPY = (
+    r"(?:replicas?|copies|copy|instances?|engines?|Exemplare?n?s?|Instanz(?:en)?|Kopien?|Replikate?n?s?|Repliken?|répliques?|moteurs?"
+    r"|copies?|exemplaires?)"
+)
+_CARD = r"(?:GPUs?|cards?|accelerators?|devices|Karten?|Beschleunigern?|cartes?|accélérateurs?)"
+_COUNTS = (
+    re.compile(rf"\b(?P<n>{_NUMBER})\s(?:\S+\s){{0,3}}?{_COPY}\b", re.IGNORECASE),
+    re.compile(rf"\b(?P<n>{_NUMBER})\s?[×x*]\s?(?=TP)", re.IGNORECASE),
+    re.compile(rf"\b(?P<n>{_NUMBER})\s(?:times\s|mal\s|fois\s)?(?=TP\s?[=-]?\d)", re.IGNORECASE),
+    re.compile(rf"\b(?P<n>{_NUMBER})\s(?:more|further|others?|weitere|zusätzliche|autres)\b", re.IGNORECASE),
+)
+_EACH_NODE = re.compile(
+    r"\b(?:each|every|per|je|jede[rmns]?|pro|chaque|par)\s(?:\S+\s){0,3}?(?:nodes?|servers?|machines?|hosts?|box|Knoten|Servern?|Rechner"
+    r"|Maschine|nœud|noeud|serveur)\b",
+    re.IGNORECASE,
+)
+_OF_CARDS = re.compile(
+    rf"\b{_COPY}\b[^.;\d]{{0,40}}?\b(?:of|with|on|over|across|onto|spans?|takes?|uses?|needs?|occup(?:y|ies)|has|zu|mit|auf|über|je|à|de|avec"
+    rf"|sur|belegt|braucht|nutzt|umfasst|occupe|utilise)\s(?:the |all |je |each )?(?P<n>{_NUMBER})\s{_CARD}\b",
+    re.IGNORECASE,
+)
+_NO_PIPELINE = re.compile(
+    r"\b(?:single|one|no|without)\s(?:pipeline|stages?)|\bPP\s?=?1\b|\bohne Pipeline|eine[rn]? (?:einzige[rn]? )?Stufe|sans pipeline",
+    re.IGNORECASE,
+)
+_UNUSED = re.compile(
+    r"\b(?:idle|unused|stays? free|in reserve|not used|no instances?|nothing runs|ungenutzt|frei bleib\w*|bleib\w* frei|inutilisée?s?)\b",
+    re.IGNORECASE,
+)
+_CUT = re.compile(r"[,;:.]\s|\s(?:and|und|et|while|whereas|während|tandis que)\s", re.IGNORECASE)
+_COLUMNS = {
+    "tp": re.compile(r"^(?:TP|tensor.*)$", re.IGNORECASE),
+    "pp": re.compile(r"^(?:PP|pipeline.*|stages?)$", re.IGNORECASE),
+    "count": re.compile(r"^(?:instances?|replicas?|copies|count|number|Anzahl|Instanzen|Replikate|répliques?)\b", re.IGNORECASE),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """Equal instances on one group; None: the report does not say."""
+
+    tp: int | None = None
+    pp: int | None = None
+    count: int | None = None
+    line: int = 0
+    """Where the report says it first."""
+
+    @property
+    def instance_gpus(self) -> int | None:
+        """GPUs of one instance."""
+        return None if self.tp is None else self.tp * (self.pp or 1)
+
+    @property
+    def used(self) -> int | None:
+        """GPUs of all its instances."""
+        each = 0 if self.count == 0 else self.instance_gpus
+        return None if each is None or self.count is None else self.count * each
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPlan:
+    """What is proposed for each group of the inventory, in its order."""
+
+    groups: tuple[GroupPlan, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every group's instances are known, and there are some."""
+        return all(one.used is not None for one in self.groups) and any(one.used for one in self.groups)
+
+
+def read_plan(
+    statements: tuple[Statement, ...], commands: tuple[ShellCommand, ...], problem: InventoryProblem, names: GroupNames
+) -> ReportPlan:
+    """The instances that a report proposes, by group; what it says first of a group counts."""
+    found: list[dict[str, int]] = [{} for _ in problem.groups]
+    lines = [0 for _ in problem.groups]
+    default: dict[str, int] = {}
+    spoken: set[int] = set()
+    inside = {line for command in commands for line in command.lines}
+    for statement in statements:
+        if not statement.readable or statement.line in inside or hypothetical(statement):
+            continue
+        for groups, what in _told(statement, problem, names):
+            for which, value in what.items():
+                if not groups:
+                    default.setdefault(which, value)
+                    continue
+                for index in groups:
+                    found[index].setdefault(which, value)
+                    lines[index] = lines[index] or statement.line
+            spoken |= groups if "count" in what else set()
+    for command in commands:
+        for groups, what in _of_command(command, statements, names):
+            for index in groups or range(len(found)):
+                for which, value in what.items():
+                    found[index].setdefault(which, value)
+    plans = []
+    for index, group in enumerate(problem.groups):
+        what = {k: v for k, v in default.items() if k != "count"} | found[index]
+        plan = GroupPlan(what.get("tp"), what.get("pp"), what.get("count"), lines[index])
+        if plan.count is None and spoken and index not in spoken:
+            plan = replace(plan, count=0)
+        if plan.used is not None and plan.used > group.gpus:
+            plan = replace(plan, count=None)
+        plans.append(plan)
+    return ReportPlan(tuple(plans))
+
+
+def _told(
+    statement: Statement, problem: InventoryProblem, names: GroupNames
+) -> Iterator[tuple[frozenset[int], dict[str, int]]]:
+    if statement.kind == "row":
+        what = _of_row(statement)
+        if what:
+            yield names.of_line(statement.text, statement.cells), what
+        return
+    if statement.kind != "code":
+        yield from told_by(statement.text, problem, names)
+
+
+def told_by(text: str, problem: InventoryProblem, names: GroupNames) -> Iterator[tuple[frozenset[int], dict[str, int]]]:
+    """Groups with the TP, PP and number of instances that a text gives them, part by part; no groups: of any instance."""
+    last: frozenset[int] = frozenset()
+    for sentence in re.split(r"(?<=[.!?;])\s+", text):
+        for part in _segments(sentence, names):
+            groups = names.of(part)
+            what = _of_part(part, problem, groups)
+            if "count" in what and not groups and last:
+                what.pop("count")
+            if what:
+                yield groups, what
+            last = groups or last
+
+
+def _segments(sentence: str, names: GroupNames) -> Iterator[str]:
+    """Parts of a sentence with one group in each, cut at the first comma or "and" behind a group that another one follows."""
+    named = names.find(sentence)
+    start = 0
+    for one, following in pairwise(named):
+        if one.groups == following.groups:
+            continue
+        cut = _CUT.search(sentence, one.end, following.start)
+        if cut:
+            yield sentence[start : cut.start()]
+            start = cut.end()
+    yield sentence[start:]
+
+
+def _of_part(part: str, problem: InventoryProblem, groups: frozenset[int]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for mention in mentions(digits(part)):
+        for which, value in mention.degrees:
+            if which in ("tp", "pp"):
+                found.setdefault(which, value)
+    cards = _OF_CARDS.search(part)
+    if "tp" not in found and cards:
+        found["tp"] = _value(cards["n"])
+    if _NO_PIPELINE.search(part):
+        found.setdefault("pp", 1)
+    counted = next((match for pattern in _COUNTS if (match := pattern.search(part))), None)
+    if counted and groups:
+        nodes = {problem.groups[index].nodes for index in groups}
+        times = nodes.pop() if _EACH_NODE.search(part) and len(nodes) == 1 else 1
+        found["count"] = _value(counted["n"]) * times
+    elif groups and _UNUSED.search(part) and len(groups) == 1:
+        found["count"] = 0
+    return found
+
+
+def _of_row(statement: Statement) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for header, cell in zip(statement.header, statement.cells, strict=False):
+        for which, pattern in _COLUMNS.items():
+            if pattern.match(header.strip()) and re.fullmatch(r"\d{1,3}", cell.strip()):
+                found.setdefault(which, int(cell))
+        for mention in mentions(cell):
+            for which, value in mention.degrees:
+                if which in ("tp", "pp"):
+                    found.setdefault(which, value)
+    return found
+
+
+_BEFORE = 3
+"""Lines above a command that may say which group it is for."""
+
+
+def _of_command(
+    command: ShellCommand, statements: tuple[Statement, ...], names: GroupNames
+) -> Iterator[tuple[frozenset[int], dict[str, int]]]:
+    degrees = {which: value for which, value, _ in command.degrees() if which in ("tp", "pp")}
+    if degrees:
+        yield groups_of_command(command, statements, names), degrees
+
+
+def groups_of_command(command: ShellCommand, statements: tuple[Statement, ...], names: GroupNames) -> frozenset[int]:
+    """The groups that a launch command is for, by its own lines, those right above, or the heading; empty: it is not said."""
+    first = min(command.lines)
+    own = names.of(" ".join(s.text for s in statements if s.line in command.lines))
+    if own:
+        return own
+    for statement in reversed([s for s in statements if first - _BEFORE <= s.line < first]):
+        if groups := names.of(statement.text):
+            return groups
+    section = next((s.section for s in statements if s.line == first), "")
+    return names.of(section)
+
+
+def _value(word: str) -> int:
+    return int(word) if word.isdigit() else int(NUMBER_WORDS[word.lower()])

@@ -1,0 +1,133 @@
+"""Judges figures of a sentence by the ledger of the inventory: of the groups that its clause names, or of all together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import yaml
+
+from optimizer.auditing.claims import figure_claim
+from optimizer.auditing.context import Context
+from optimizer.auditing.facts import Situation
+from optimizer.auditing.figures import is_operand
+from optimizer.auditing.inventory.groups import GroupNames
+from optimizer.auditing.inventory.ledger import InventoryLedger, Values
+from optimizer.auditing.lexicon import DATA
+from optimizer.auditing.measures import Measure, shown
+from optimizer.auditing.refutable import relation_of
+from optimizer.auditing.scopes import Scope
+from optimizer.auditing.scored.entries import LedgerEntry, entry_of
+from optimizer.auditing.scored.judge import ENOUGH, may_be_wrong, surroundings_of
+from optimizer.auditing.scored.local import Local, local_figures, values_with
+from optimizer.auditing.scored.scores import Surroundings, score
+from optimizer.auditing.sentences import Sentence
+from optimizer.auditing.situations import about
+from optimizer.results.audit import Claim
+
+_RECENT = 2
+_TOTAL = frozenset({"total", "both"})
+
+
+@cache
+def _entries() -> tuple[LedgerEntry, ...]:
+    loaded: dict[str, dict[str, Any]] = yaml.safe_load((DATA / "inventory.yaml").read_text(encoding="utf-8"))
+    return tuple(entry_of(id, given) for id, given in loaded.items())
+
+
+@cache
+def quantities_of_inventories() -> frozenset[str]:
+    """Ids of what is judged here."""
+    return frozenset(one.id for one in _entries())
+
+
+@dataclass(frozen=True, slots=True)
+class ClauseSubject:
+    """What a clause is about: ``meant`` are the values it states, ``others`` those that may explain a figure as well."""
+
+    meant: tuple[Values, ...]
+    others: tuple[Values, ...]
+    named: bool
+
+
+def judge_whole(
+    sentence: Sentence, context: Context, own: Situation, ledger: InventoryLedger, names: GroupNames, inherited: frozenset[int]
+) -> Iterator[Claim]:  # fmt: skip
+    """Every figure of a sentence that the words around it tell to be one of the inventory's.
+
+    Args:
+        inherited: groups that the sentence goes on about without naming them.
+    """
+    recent = tuple(s for s in context.recent if 0 <= sentence.statement.line - s.statement.line <= 3)[-_RECENT:]
+    for measure in sentence.measures:
+        if is_operand(sentence.text, measure):
+            continue
+        said = _judge(sentence, measure, context, own, ledger, names, inherited, recent)
+        if said is not None:
+            yield said
+    context.recent.append(sentence)
+
+
+def _subject(
+    sentence: Sentence, measure: Measure, around: Surroundings, ledger: InventoryLedger, names: GroupNames,
+    inherited: frozenset[int],
+) -> ClauseSubject:  # fmt: skip
+    start, end = sentence.clause(measure.start)
+    named = names.of(sentence.text[start:end]) or names.of(sentence.text) or inherited
+    groups = tuple(ledger.groups[index] for index in sorted(named))
+    clause = {name for word in around.words if start <= word.start < end for name in word.classes}
+    if not groups or len(groups) == len(ledger.groups) > 1:
+        return ClauseSubject((ledger.whole,), (*groups, *ledger.groups), False)
+    if clause & _TOTAL:
+        return ClauseSubject((*groups, ledger.whole), (), True)
+    return ClauseSubject(groups, (ledger.whole,), True)
+
+
+def _judge(
+    sentence: Sentence, measure: Measure, context: Context, own: Situation, ledger: InventoryLedger, names: GroupNames,
+    inherited: frozenset[int], recent: tuple[Sentence, ...],
+) -> Claim | None:  # fmt: skip
+    listed = [one for one in _entries() if one.unit == measure.dimension]
+    if not listed:
+        return None
+    local = local_figures(sentence, measure, recent)
+    around = surroundings_of(sentence, recent, local)
+    scored = [(one, points) for one in listed if (points := score(one, sentence, measure, around)) > 0]
+    scored.sort(key=lambda pair: -pair[1])
+    subject = _subject(sentence, measure, around, ledger, names, inherited)
+    possible = [(one, points, _values(one, subject.meant, local)) for one, points in scored]
+    possible = [one for one in possible if one[2] or (one[0].confirms_only and not subject.named)]
+    if not possible or possible[0][1] < ENOUGH:
+        return None
+    best = possible[0][1]
+    for one, points, values in possible:
+        known = values + (() if subject.named or not one.confirms_only else _values(one, subject.others, local))
+        value = next((v for v in known if measure.says(v, one.near)), None)
+        if value is not None:
+            sure = points >= max(ENOUGH, 0.6 * best) and relation_of(sentence, measure) == "="
+            return _claim(sentence, measure, one, value, True) if sure else None
+    first, points, expected = next((one for one in possible if not one[0].confirms_only), possible[0])
+    if first.confirms_only or points < ENOUGH or (measure.word and measure.value == 1):
+        return None
+    others = [value for one, _ in scored for value in _values(one, subject.others, local)]
+    apart = 0.02 if measure.dimension else 0.0
+    if any(measure.near(value, apart) for value in (*(v for _, _, values in possible for v in values), *others)):
+        return None
+    span = sentence.clause(measure.start)
+    meant = about(sentence, span, context, own)
+    if not may_be_wrong(sentence, measure, first, meant, Scope(frozenset(), False, False), around, span):
+        return None
+    return _claim(sentence, measure, first, expected[0], False)
+
+
+def _values(entry: LedgerEntry, sets: tuple[Values, ...], local: Local) -> tuple[float, ...]:
+    formulas = [formula for listed in entry.values.values() for formula in listed]
+    return tuple(value for names in sets for formula in formulas for value in values_with(formula, names, local))
+
+
+def _claim(sentence: Sentence, measure: Measure, entry: LedgerEntry, value: float, right: bool) -> Claim:
+    expected = shown(value, entry.unit)
+    reason = f"{entry.title[0].upper()}{entry.title[1:]}: {expected}" + ("." if right else f", not {measure.text}.")
+    return figure_claim(sentence, "confirmed" if right else "refuted", reason, measure, expected, entry.id)
