@@ -95,7 +95,9 @@ class Config:
         Raises:
             ProblemError: missing or more than any decoder has.
         """
-        listed = self.values.get("layers_block_type") or self.values.get("hybrid_override_pattern")
+        key, listed = self.first("layers_block_type", "hybrid_override_pattern")
+        if not isinstance(listed, str | list | None):
+            raise self.error(key, f"{listed!r} is no list of layers")
         layers = self.size(
             "num_hidden_layers", "n_layer", "n_layers", "num_layers", default=len(listed) if listed else None
         )

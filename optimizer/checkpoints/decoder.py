@@ -64,7 +64,7 @@ def feed_forward(config: Config, family: Family, hidden: int, has_experts: bool)
         return dense(config, family, hidden, config.count("intermediate_size_mlp"))
     if config.states("dense_intermediate_size"):
         return dense(config, family, hidden, config.count("dense_intermediate_size"))
-    return dense(config, family, hidden, dense_width(config, hidden, 4 * hidden if not family.gated else None))
+    return dense(config, family, hidden, dense_width(config, family.mlp_multiple * hidden or None))
 
 
 def layer(family: Family, hidden: int, attention: Attention | None, rest: FeedForward | None, window: int = 0) -> Layer:

@@ -40,6 +40,8 @@ class Family:
     mlp_bias: Keys = False
     gated: bool = True
     """The MLP has two input projections."""
+    mlp_multiple: int = 0
+    """Width of the MLP where the file states none, in widths of the hidden state; 0: the file has to state it."""
     query_key_norm: Literal["none", "head", "vector", "heads"] = "none"
     """Over one head, the whole vector, or each head with weights of its own."""
     query_key_norm_key: str = ""

@@ -40,7 +40,7 @@ def dense(config: Config, family: Family, hidden: int, width: int, prefix: str =
     return FeedForward(mlp(prefix, hidden, width, gated=family.gated), biases, (width,))
 
 
-def dense_width(config: Config, hidden: int, default: int | None = None) -> int:
+def dense_width(config: Config, default: int | None = None) -> int:
     """Width of a layer's MLP where it has no experts."""
     return config.size(*WIDTH, default=default)
 
@@ -144,6 +144,8 @@ def layers_with_experts(config: Config, layers: int) -> list[bool]:
         for key in ("decoder_sparse_step", "interleave_moe_layer_step", "moe_layer_interval")
     )
     dense_ones = config.values.get("mlp_only_layers") or []
+    if not isinstance(dense_ones, list):
+        raise config.error("mlp_only_layers", f"{dense_ones!r} is no list of layers")
     return [
         dense_first <= i <= last and (i + (1 if after else 0)) % step == 0 and i not in dense_ones
         for i in range(layers)

@@ -34,26 +34,30 @@ Run = Callable[[Config, Mapping[str, Any], int], TowerRun]
 def qwen2(config: Config, outer: Mapping[str, Any], out: int) -> TowerRun:
     hidden, patch = config.size("embed_dim"), config.size("patch_size")
     width = config.option("mlp_ratio", default=4) * hidden
-    return _merged(QWEN2_PIXELS, patch, config.option("spatial_merge_size", default=2), hidden, 2 * width, out)
+    return _merged(
+        QWEN2_PIXELS, patch, config.option("spatial_merge_size", default=2, minimum=1), hidden, 2 * width, out
+    )
 
 
 def qwen2_5(config: Config, outer: Mapping[str, Any], out: int) -> TowerRun:
     hidden, width, patch = config.size("hidden_size"), config.size("intermediate_size"), config.size("patch_size")
     # The vision part of Qwen2.5-VL states its own width; an MLP with a gate holds both halves and their product.
-    return _merged(QWEN2_PIXELS, patch, config.option("spatial_merge_size", default=2), hidden, 3 * width, out)
+    return _merged(
+        QWEN2_PIXELS, patch, config.option("spatial_merge_size", default=2, minimum=1), hidden, 3 * width, out
+    )
 
 
 def qwen3(config: Config, outer: Mapping[str, Any], out: int) -> TowerRun:
     hidden, width, patch = config.size("hidden_size"), config.size("intermediate_size"), config.size("patch_size")
     deep = config.values.get("deepstack_visual_indexes")
     levels = len(deep) if isinstance(deep, list) else 3 if "qwen3_vl" in str(outer.get("model_type")) else 0
-    merge = config.option("spatial_merge_size", default=2)
+    merge = config.option("spatial_merge_size", default=2, minimum=1)
     return _merged(QWEN3_PIXELS, patch, merge, hidden, 2 * width, out * (1 + levels))
 
 
 def gemma3(config: Config, outer: Mapping[str, Any], out: int) -> TowerRun:
     hidden, width, patch = config.size("hidden_size"), config.size("intermediate_size"), config.size("patch_size")
-    tokens = int(outer.get("mm_tokens_per_image") or 256)
+    tokens = Config(outer, "model").option("mm_tokens_per_image", default=256, minimum=1)
     return TowerRun(
         item_tokens=tokens + GEMMA3_MARKS,
         item_patches=(config.size("image_size") // patch) ** 2,
@@ -65,7 +69,7 @@ def gemma3(config: Config, outer: Mapping[str, Any], out: int) -> TowerRun:
 
 def gemma4(config: Config, outer: Mapping[str, Any], out: int) -> TowerRun:
     hidden, width, patch = config.size("hidden_size"), config.size("intermediate_size"), config.size("patch_size")
-    pooled = config.option("pooling_kernel_size", default=3) ** 2
+    pooled = config.option("pooling_kernel_size", default=3, minimum=1) ** 2
     video = GEMMA4_VIDEO
     # The tower is that of transformers, which engines do not cut.
     return TowerRun(
@@ -79,7 +83,11 @@ def gemma4(config: Config, outer: Mapping[str, Any], out: int) -> TowerRun:
 
 def pixtral(config: Config, outer: Mapping[str, Any], out: int) -> TowerRun:
     hidden, width, patch = config.size("hidden_size"), config.size("intermediate_size"), config.size("patch_size")
-    merge = int(outer.get("spatial_merge_size") or 2) if outer.get("model_type") == "mistral3" else 1
+    merge = (
+        Config(outer, "model").option("spatial_merge_size", default=2, minimum=1)
+        if outer.get("model_type") == "mistral3"
+        else 1
+    )
     side = ceil(config.option("image_size", default=1024) / (patch * merge))
     # Each row of an image ends with a token of its own.
     return TowerRun(

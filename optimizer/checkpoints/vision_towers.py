@@ -54,8 +54,8 @@ def pixtral(config: Config, outer: Mapping[str, Any], out: int) -> int:
     body = 3 * patch**2 * hidden + hidden + layers * (4 * hidden * hidden + 3 * hidden * width + 2 * hidden)
     projector = hidden * out + out * out
     if str(outer.get("model_type")) == "mistral3":
-        merge = outer.get("spatial_merge_size", 2)
-        return body + projector + hidden + hidden * hidden * int(merge) ** 2
+        merge = Config(outer, "model").option("spatial_merge_size", default=2, minimum=1)
+        return body + projector + hidden + hidden * hidden * merge**2
     return body + projector + 2 * out
 
 

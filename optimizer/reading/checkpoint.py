@@ -28,10 +28,15 @@ def model_at(path: Path, field: str = "model", **stated: Any) -> ModelFacts:
     file = path / "config.json" if path.is_dir() else path
     if path.is_dir() and not file.is_file():
         raise ProblemError(field, f"{shown(str(path))} holds no config.json, so nothing says how its tensors are read")
-    values = {**read_mapping(file, field), **{k: v for k, v in stated.items() if k == "architecture" and v}}
+    # Files saved by transformers hold limits such as Infinity; a size that is none is refused where it is read.
+    values = {
+        **read_mapping(file, field, endless=True),
+        **{k: v for k, v in stated.items() if k == "architecture" and v},
+    }
     alone = file.name != "config.json"
-    beside = folder / "hf_quant_config.json"
-    if not alone and beside.is_file() and not values.get("quantization_config"):
+    # Several configs in one folder stand under names before ``_config.json``; so does what belongs to each.
+    beside = folder / f"{file.name.removesuffix('config.json')}hf_quant_config.json"
+    if file.name.endswith("config.json") and beside.is_file() and not values.get("quantization_config"):
         values["hf_quant_config"] = read_mapping(beside, beside.name)
     from_path = file.stem.removesuffix("_config") if alone else folder.resolve().name
     name = str(stated.get("name") or "") or name_from_path(from_path, field)

@@ -32,8 +32,11 @@ class Refused(ValueError):
     """What is wrong with the text of a file."""
 
 
-def json_values(text: str) -> Any:
+def json_values(text: str, *, endless: bool = False) -> Any:
     """What a JSON text holds.
+
+    Args:
+        endless: Infinity and NaN are read too, which Python's ``json`` writes although JSON has no such numbers.
 
     Raises:
         Refused: malformed, too many values, a key that stands twice, or a number that JSON does not know.
@@ -41,7 +44,8 @@ def json_values(text: str) -> Any:
     if text.count(",") + text.count("[") + text.count("{") > 2 * MOST_ENTRIES:
         raise Refused(f"holds more than {MOST_ENTRIES:,} values")
     try:
-        return json.loads(text, object_pairs_hook=_pairs, parse_constant=_no_constant, parse_int=_whole)
+        constant = float if endless else _no_constant
+        return json.loads(text, object_pairs_hook=_pairs, parse_constant=constant, parse_int=_whole)
     except json.JSONDecodeError as error:
         raise Refused(f"is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
 

@@ -81,11 +81,12 @@ PROBLEM = "a mapping with hardware, model, workload and requirements"
 _HELD: dict[type, str] = {type(None): "nothing", str: "plain text", list: "a list", int: "a number", float: "a number"}
 
 
-def read_mapping(file: Path, field: str, wanted: str = PROBLEM) -> Document:
+def read_mapping(file: Path, field: str, wanted: str = PROBLEM, *, endless: bool = False) -> Document:
     """The mapping in a YAML or JSON file.
 
     Args:
         wanted: what it should hold, for the message where it holds something else.
+        endless: as ``json_values`` has it.
 
     Raises:
         ProblemError: see ``read_text``; or not a mapping; or what ``documents`` refuses.
@@ -93,17 +94,20 @@ def read_mapping(file: Path, field: str, wanted: str = PROBLEM) -> Document:
     local_files.refuse(field, "state what it holds in its place")
     if file.is_dir():
         raise ProblemError(field, "is a directory; a YAML or JSON file is needed")
-    return mapping_of(read_text(file, field), field, wanted, is_json=file.suffix.lower() == ".json")
+    is_json = file.suffix.lower() == ".json"
+    return mapping_of(read_text(file, field), field, wanted, is_json=is_json, endless=endless)
 
 
-def mapping_of(text: str, field: str, wanted: str = PROBLEM, *, is_json: bool = False) -> Document:
+def mapping_of(
+    text: str, field: str, wanted: str = PROBLEM, *, is_json: bool = False, endless: bool = False
+) -> Document:
     """The mapping in a text, YAML unless it is said to be JSON.
 
     Raises:
         ProblemError: not a mapping, or what ``documents`` refuses.
     """
     try:
-        values = json_values(text) if is_json else yaml_values(text)
+        values = json_values(text, endless=endless) if is_json else yaml_values(text)
     except Refused as refused:
         raise ProblemError(field, str(refused)) from None
     except RecursionError:

@@ -108,6 +108,11 @@ def test_deepseek_v4_caches_a_window_and_compressed_vectors() -> None:
         ({"model_type": "deepseek_v4", "head_dim": 16, "sliding_window": 8, "compress_ratios": [4]}, "compress_ratios"),
         ({"model_type": "nemotron_h", "hybrid_override_pattern": "MX"}, "hybrid_override_pattern"),
         ({"model_type": "mixtral", "moe_layer_freq": [1], "num_experts": 4}, "moe_layer_freq"),
+        (
+            {"model_type": "nemotron_h", "hybrid_override_pattern": 3, "num_hidden_layers": None},
+            "hybrid_override_pattern",
+        ),
+        ({"model_type": "qwen3_moe", "mlp_only_layers": 1, "num_experts": 4}, "mlp_only_layers"),
         ({"model_type": "deci", "block_configs": [{}]}, "block_configs"),
         ({"model_type": "deci", "block_configs": [{"attention": {"no_op": True}}] * 2}, "block_configs"),
     ],

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from optimizer.checkpoints.config import Config
+from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.checkpoints.towers import CLASS_DEFAULTS, TOWERS
 from optimizer.cli.program import app_of
 from optimizer.facts.errors import ProblemError
@@ -41,8 +42,6 @@ def test_tensors_that_fit_are_said(tmp_path: Path) -> None:
 
 
 def describe_bytes() -> int:
-    from optimizer.checkpoints.huggingface import model_from_config
-
     return model_from_config(LLAMA, name="x").weight_bytes
 
 
@@ -66,6 +65,25 @@ def test_what_model_optimizer_writes_beside_the_config_counts(tmp_path: Path) ->
     stated = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8", "exclude_modules": ["lm_head"]}}
     (tmp_path / "hf_quant_config.json").write_text(json.dumps(stated))
     assert model_at(tmp_path).native_weight_format == "fp8"
+
+
+def test_what_belongs_to_one_of_several_configs_stands_under_its_name(tmp_path: Path) -> None:
+    stated = {"producer": {"name": "modelopt"}, "quantization": {"quant_algo": "FP8", "exclude_modules": ["lm_head"]}}
+    for name in ("org--a", "org--b"):
+        (tmp_path / f"{name}_config.json").write_text(json.dumps(LLAMA))
+    (tmp_path / "org--a_hf_quant_config.json").write_text(json.dumps(stated))
+    read = [model_at(tmp_path / f"{name}_config.json").native_weight_format for name in ("org--a", "org--b")]
+    assert read == ["fp8", "bf16"]
+
+
+def test_limits_without_end_are_read_and_sizes_without_end_refused(tmp_path: Path) -> None:
+    # NVIDIA's Nemotron-H files hold "time_step_limit": [0.0, Infinity], as Python's json writes it.
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**LLAMA, "time_step_limit": [0.0, float("inf")]}))
+    assert model_at(tmp_path).parameters == model_from_config(LLAMA, name="x").parameters
+    file.write_text(json.dumps({**LLAMA, "hidden_size": float("inf")}))
+    with pytest.raises(ProblemError, match=r"hidden_size: inf is not a whole number"):
+        model_at(tmp_path)
 
 
 # Towers with their projectors, counted on the classes of transformers 5.24.0 at these sizes.

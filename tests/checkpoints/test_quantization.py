@@ -279,6 +279,8 @@ def test_the_cache_that_a_checkpoint_asks_for() -> None:
         (r"re:.*mlp\.(gate|up|gate_up|down)_proj.*", (0, "mlp.gate_proj"), (0, "mlp.experts.0.gate_proj")),
         ("model.layers.*.self_attn", (7, "self_attn.v_proj"), (7, "mlp.experts.0.up_proj")),
         ("model.language_model.layers.2.self_attn.qkv_proj", (2, "self_attn.q_proj"), (2, "self_attn.o_proj")),
+        ("model.layers.3.block_sparse_moe.experts.0.w2", (3, "mlp.experts.0.down_proj"), (3, "mlp.experts.0.up_proj")),
+        ("model.layers.3.ffn.shared_expert", (3, "mlp.shared_experts.up_proj"), (3, "mlp.experts.0.up_proj")),
     ],
 )
 def test_entries_of_ignore_lists(entry: str, meant: tuple[int, str], other: tuple[int, str]) -> None:
@@ -347,3 +349,67 @@ def test_an_ignored_module_of_compressed_tensors_is_that_module_alone() -> None:
         {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": groups, "ignore": one}
     )
     assert fewer.weight_bytes > whole.weight_bytes
+
+
+def test_each_module_of_a_mixed_checkpoint_has_its_own_algorithm() -> None:
+    # nvidia/MiniMax-M3-NVFP4 names every expert of every layer, by Mixtral's names; attention is MXFP8, experts NVFP4.
+    config = {
+        "model_type": "minimax_m2", "hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "head_dim": 64, "intermediate_size": 128, "num_local_experts": 4, "num_experts_per_tok": 2, "vocab_size": 512,
+    }  # fmt: skip
+    names = [
+        f"language_model.model.layers.{n}.block_sparse_moe.experts.{e}.w{w}"
+        for n in (0, 1)
+        for e in range(4)
+        for w in (1, 2, 3)
+    ]
+    attention = [f"language_model.model.layers.{n}.self_attn.{m}_proj" for n in (0, 1) for m in "qkvo"]
+    stated = {
+        "quant_method": "modelopt",
+        "quant_algo": "MIXED_PRECISION",
+        "quantized_layers": {
+            **{name: {"quant_algo": "NVFP4", "group_size": 16} for name in names},
+            **{name: {"quant_algo": "MXFP8"} for name in attention},
+        },
+        "exclude_modules": ["lm_head"],
+    }
+    model = model_from_config({**config, "quantization_config": stated}, name="x")
+    experts = 2 * 4 * 3 * (256 * 128 * 9 // 16 + 8)
+    attended = 2 * (2 * 256 * 256 + 2 * 256 * 128) * 33 // 32
+    small = model.parameters - 2 * (4 * 3 * 256 * 128 + 2 * 256 * 256 + 2 * 256 * 128)
+    assert model.weight_bytes == experts + attended + 2 * small
+    assert model.native_weight_format == "nvfp4"
+
+
+@pytest.mark.parametrize(
+    ("stated", "field"),
+    [
+        ({"quant_method": "gptq", "bits": 4, "dynamic": {"+:.*mlp.*": {"bits": "x"}}}, "dynamic"),
+        ({"quant_method": "gptq", "bits": [4]}, "bits"),
+        ({"quant_method": "gptq", "bits": 4, "group_size": 10**9}, "group_size"),
+        (
+            {"quant_method": "auto-round", "bits": 4, "extra_config": {"model.layers.0.mlp.up_proj": {"bits": 7}}},
+            "extra_config",
+        ),
+        ({"quant_method": "compressed-tensors", "config_groups": {"a": {"targets": 1, "weights": {}}}}, "targets"),
+        ({"quant_method": "compressed-tensors", "config_groups": _group(num_bits=[4], type="int")}, "num_bits"),
+        (
+            {"quant_method": "torchao", "quant_type": "int4_weight_only", "quant_type_kwargs": {"group_size": True}},
+            "group_size",
+        ),
+        ({"quant_method": "fp8", "weight_block_size": [128, 10**9]}, "weight_block_size"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused_by_field(stated: dict[str, Any], field: str) -> None:
+    with pytest.raises(ProblemError, match=field):
+        _read(stated)
+
+
+def test_the_modes_of_mlx() -> None:
+    # mlx quantize: mxfp8 has an 8-bit scale for each 32 weights and no bias.
+    model = _read({"bits": 8, "group_size": 32, "mode": "mxfp8"})
+    assert model.native_weight_format == "fp8"
+    assert (
+        abs(model.weight_bytes / (2 * (model.parameters - LINEAR - TABLES // 2) + (LINEAR + TABLES // 2) * 33 / 32) - 1)
+        < 1e-6
+    )

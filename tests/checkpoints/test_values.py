@@ -148,3 +148,53 @@ def test_a_tower_in_a_flat_file_is_said(model_type: str, key: str) -> None:
     }
     model = model_from_config({"model_type": model_type, **sizes, key: {"image_dim_out": 1024}}, name="x")
     assert any(f"{key} (no model type) is not counted" in note for note in model.notes)
+
+
+@pytest.mark.parametrize("model_type", ["arcee", "apertus", "jais2", "nemotron", "starcoder2", "opt"])
+def test_a_width_is_four_times_the_hidden_size_only_where_the_family_says_so(model_type: str) -> None:
+    config = {
+        "model_type": model_type,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "vocab_size": 100,
+    }
+    with pytest.raises(ProblemError, match=r"intermediate_size: is missing"):
+        model_from_config({**config, "max_position_embeddings": 64}, name="x")
+    # GPT-2: n_inner null is four times n_embd.
+    small = {
+        "model_type": "gpt2",
+        "n_embd": 64,
+        "n_layer": 1,
+        "n_head": 4,
+        "n_positions": 8,
+        "n_inner": None,
+        "vocab_size": 10,
+    }
+    assert model_from_config(small, name="x").ffn_widths == (256,)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "stated", "parameters"),
+    [
+        # Built on the classes of transformers 5.24.0 from nested configs that state nothing else.
+        ("aria_text", {}, 18_517_069_824),
+        ("mellum", {}, 12_149_923_072),
+        ("minicpm3", {"num_hidden_layers": 62, "num_attention_heads": 40}, 4_073_875_968),
+    ],
+)
+def test_what_a_nested_config_leaves_out_is_the_class_default(
+    model_type: str, stated: dict[str, Any], parameters: int
+) -> None:
+    nested = {"model_type": "other", "text_config": {"model_type": model_type, **stated}}
+    assert abs(model_from_config(nested, name="x").parameters / parameters - 1) < 1e-4
+
+
+def test_the_first_layers_are_dense_where_the_class_says_so() -> None:
+    # transformers 5.24.0: without first_k_dense_replace the first layer of Kimi-Linear, A.X K1, Hy3 and MiMo-V2-Flash has no experts.
+    config = {
+        "model_type": "hy_v3", "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "head_dim": 16, "intermediate_size": 96, "moe_intermediate_size": 32, "num_experts": 8, "num_experts_per_tok": 2, "vocab_size": 100,
+    }  # fmt: skip
+    model = model_from_config(config, name="x")
+    assert [model.kinds[kind].experts for kind in model.kind_of_layer] == [0, 8, 8, 8]

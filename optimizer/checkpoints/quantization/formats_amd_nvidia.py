@@ -25,11 +25,13 @@ def modelopt(stated: StatedQuantization) -> QuantizationPlan:
     kv, notes = _modelopt_kv(stated, values)
     layers = values.get("quantized_layers")
     if isinstance(layers, Mapping) and layers:
-        overrides = tuple(
-            (own.entries([name]), _algorithm(own, entry.get("quant_algo"), entry.get("group_size")))
-            for name, entry in layers.items()
-            if isinstance(entry, Mapping)
-        )
+        # Each expert of each layer has an entry: modules of one algorithm are one list.
+        named: dict[Storage, list[str]] = {}
+        for name, entry in layers.items():
+            if isinstance(entry, Mapping):
+                stored = _algorithm(own, entry.get("quant_algo"), entry.get("group_size"))
+                named.setdefault(stored, []).append(str(name))
+        overrides = tuple((own.entries(names), stored) for stored, names in named.items())
         return QuantizationPlan.of(
             own.method, None, overrides=overrides, ignored=own.ignored(), kv_cache_format=kv, notes=notes
         )

@@ -59,8 +59,9 @@ def gptq(stated: StatedQuantization) -> QuantizationPlan:
         if pattern.startswith("-:"):
             overrides.append((entries, None))
         elif isinstance(change, Mapping):
-            own, size = int(change.get("bits", bits)), int(change.get("group_size", group))
-            overrides.append((entries, None if own == 16 else grouped(own, max(0, size), 16 + own, input_bytes=4)))
+            part = stated.inside(f"dynamic.{pattern}", change)
+            own, size = part.bits("bits", default=bits, allowed=(*WIDTHS, 16)), part.group(group)
+            overrides.append((entries, None if own == 16 else grouped(own, size, 16 + own, input_bytes=4)))
     head = default if stated.values.get("lm_head") is True else None
     return QuantizationPlan.of(stated.method, default, ignored=stated.ignored(), overrides=tuple(overrides), head=head)
 
@@ -81,9 +82,9 @@ def auto_round(stated: StatedQuantization) -> QuantizationPlan:
     extra = stated.values.get("extra_config")
     for name, change in extra.items() if isinstance(extra, Mapping) else ():
         if isinstance(change, Mapping) and isinstance(change.get("bits"), int):
-            own = int(change["bits"])
-            size = int(change.get("group_size", stated.group()))
-            overrides.append((stated.entries([name]), None if own >= 16 else grouped(own, max(0, size), 16 + own)))
+            part = stated.inside(f"extra_config.{name}", change)
+            own, size = part.bits("bits", allowed=(*WIDTHS, 16, 32)), part.group(stated.group())
+            overrides.append((stated.entries([name]), None if own >= 16 else grouped(own, size, 16 + own)))
     return QuantizationPlan.of(stated.method, default, ignored=stated.ignored(), overrides=tuple(overrides))
 
 
@@ -142,6 +143,8 @@ def _mlx(stated: StatedQuantization, values: Mapping[str, Any], mode: str) -> St
         return mxfp4()
     if mode == "nvfp4":
         return Storage("nvfp4", Fraction(4), 16, 8)
+    if mode == "mxfp8":
+        return Storage("fp8", Fraction(8), 32, 8)
     own = StatedQuantization(values, stated.field, stated.method, False, stated.has_experts, stated.model)
     return grouped(own.bits("bits", default=4, allowed=WIDTHS), own.group(64) or 64, 32)
 

@@ -116,8 +116,7 @@ def _torchao(stated: StatedQuantization, own: Mapping[str, Any]) -> Storage:
     data = own.get("_data")
     options = data if isinstance(data, Mapping) else {}
     name = re.sub(r"[^a-z0-9]", "", str(own.get("_type", "")).lower()).removesuffix("config")
-    size = options.get("group_size")
-    group = size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else 0
+    group = stated.inside("quant_type", options).whole("group_size")
     if "intxweight" in name:
         return _intx(stated, options, "int8" if "int8dynamic" in name else None)
     formats: dict[str, Storage] = {
@@ -144,8 +143,8 @@ def _intx(stated: StatedQuantization, options: Mapping[str, Any], activation: Ac
         raise stated.error("quant_type.weight_dtype", f"{dtype!r} is not known; int8 and int4 are")
     granularity = next((options[key] for key in ("weight_granularity", "granularity") if key in options), None)
     inner = granularity.get("_data") if isinstance(granularity, Mapping) else None
-    size = inner.get("group_size") if isinstance(inner, Mapping) else None
+    size = stated.inside("quant_type", inner).whole("group_size") if isinstance(inner, Mapping) else 0
     if dtype == "int8" and not size:
         return eight("int8", output_bytes=2, activation=activation)
     width = 8 if dtype == "int8" else 4
-    return grouped(width, size if isinstance(size, int) and size > 0 else 32, 16, activation=activation)
+    return grouped(width, size or 32, 16, activation=activation)

@@ -38,13 +38,21 @@ FUSED = (
     (re.compile(r"^self_attn\."), "self_attention."),
     (re.compile(r"^mlp\.experts\.0\."), "mlp.experts."),
     (re.compile(r"^mlp\."), "ffn."),
+    # Mixtral's names of the three matrices of an expert, which MiniMax, InternLM2 and LFM2 use too.
+    (re.compile(r"\bgate_proj$"), "w1"),
+    (re.compile(r"\bdown_proj$"), "w2"),
+    (re.compile(r"\bup_proj$"), "w3"),
 )
 
 
 @cache
 def spellings(module: str) -> tuple[str, ...]:
-    """A module's path in a layer, and what other files call it."""
-    return (module, *dict.fromkeys(pattern.sub(name, module) for pattern, name in FUSED if pattern.search(module)))
+    """A module's path in a layer, and what other files call it: any of the names of each of its parts."""
+    found = [module]
+    for name in found:
+        others = (pattern.sub(other, name) for pattern, other in FUSED if pattern.search(name))
+        found += [other for other in dict.fromkeys(others) if other not in found]
+    return tuple(found)
 
 
 class Entries:
@@ -82,6 +90,8 @@ class Entries:
             return True
         if any(part in f".{name}." for part in self._inside for name in names):
             return True
+        if not self._patterns and not self._stars:
+            return False
         return any(self._matches(f"{prefix}{layer}.{name}") for prefix in PREFIXES for name in names)
 
     def _named(self, path: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from optimizer.checkpoints.quantization.names import Entries
+from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import KvCacheFormat
 
@@ -26,6 +27,12 @@ class StatedQuantization:
     def error(self, key: str, message: str) -> ProblemError:
         return ProblemError(f"{self.field}.{key}", message)
 
+    def inside(self, key: str, values: Mapping[str, Any]) -> StatedQuantization:
+        """A mapping that this one holds under a key."""
+        return StatedQuantization(
+            values, f"{self.field}.{key}", self.method, self.experts_only, self.has_experts, self.model
+        )
+
     def bits(self, *keys: str, default: int | None = None, allowed: tuple[int, ...] = (2, 3, 4, 8)) -> int:
         """A bit width.
 
@@ -36,7 +43,7 @@ class StatedQuantization:
         value = self.values.get(key, default)
         if value is None and default is not None:
             value = default
-        if isinstance(value, bool) or value not in allowed:
+        if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
             raise self.error(key, f"{value!r} is no bit width of {self.method}; {', '.join(map(str, allowed))} are")
         return int(value)
 
@@ -44,8 +51,8 @@ class StatedQuantization:
         """A whole number; −1 stands for none."""
         value = self.values.get(key, default)
         value = default if value is None else value
-        if isinstance(value, bool) or not isinstance(value, int) or value < -1:
-            raise self.error(key, f"{value!r} is not a whole number")
+        if isinstance(value, bool) or not isinstance(value, int) or not -1 <= value <= LARGEST_COUNT:
+            raise self.error(key, f"{value!r} is not a whole number up to {LARGEST_COUNT:,}")
         return 0 if value == -1 else value
 
     def group(self, default: int = 128) -> int:
@@ -58,10 +65,12 @@ class StatedQuantization:
         if value is None:
             return None
         usable = (
-            isinstance(value, list | tuple) and len(value) == 2 and all(isinstance(v, int) and v > 0 for v in value)
+            isinstance(value, list | tuple)
+            and len(value) == 2
+            and all(isinstance(v, int) and 0 < v <= LARGEST_COUNT for v in value)
         )
         if not usable:
-            raise self.error("weight_block_size", f"{value!r} is not two whole numbers")
+            raise self.error("weight_block_size", f"{value!r} is not two whole numbers up to {LARGEST_COUNT:,}")
         return int(value[0]), int(value[1])
 
     def ignored(self) -> tuple[str, ...]:

@@ -32,8 +32,11 @@ def compressed_tensors(stated: StatedQuantization) -> QuantizationPlan:
     for name, group in groups.items() if isinstance(groups, Mapping) else ():
         if not isinstance(group, Mapping) or not isinstance(group.get("weights"), Mapping):
             continue
+        listed = group.get("targets") or ["Linear"]
+        if not isinstance(listed, list | tuple):
+            raise stated.inside(f"config_groups.{name}", group).error("targets", f"{listed!r} is no list of modules")
+        targets = [str(target) for target in listed]
         storage = _storage(stated, name, group)
-        targets = [str(target) for target in group.get("targets") or ["Linear"]]
         if any(target == "Linear" for target in targets):
             default = default or storage
         elif any(target in ANY_LINEAR for target in targets):
@@ -67,9 +70,7 @@ def compressed_tensors(stated: StatedQuantization) -> QuantizationPlan:
 
 def _storage(stated: StatedQuantization, name: str, group: Mapping[str, Any]) -> Storage:
     weights = group["weights"]
-    own = StatedQuantization(
-        weights, f"{stated.field}.config_groups.{name}.weights", stated.method, False, False, stated.model
-    )
+    own = stated.inside(f"config_groups.{name}.weights", weights)
     written = str(group.get("format") or stated.values.get("format") or "").lower()
     bits, kind = weights.get("num_bits"), str(weights.get("type", "")).lower()
     strategy = str(weights.get("strategy") or "tensor").lower()
@@ -82,7 +83,7 @@ def _storage(stated: StatedQuantization, name: str, group: Mapping[str, Any]) ->
         return eight(
             "fp8", block=_block(own, strategy), output_bytes=2 * (strategy == "channel"), activation=activation
         )
-    if kind == "int" and bits in {2, 3, 4, 5, 6, 8}:
+    if kind == "int" and isinstance(bits, int) and bits in {2, 3, 4, 5, 6, 8}:
         zero = 0 if weights.get("symmetric", True) else int(bits)
         if bits == 8 and strategy in {"tensor", "channel"}:
             return eight("int8", output_bytes=2 * (strategy == "channel"), activation=activation)

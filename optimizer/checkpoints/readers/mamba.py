@@ -66,7 +66,7 @@ def jamba(config: Config, family: Family) -> Decoder:
     )
     halves: dict[bool, FeedForward] = {
         True: routed(config, family, hidden, "feed_forward"),
-        False: dense(config, family, hidden, dense_width(config, hidden), "feed_forward"),
+        False: dense(config, family, hidden, dense_width(config), "feed_forward"),
     }
     several = (config.value(*EXPERTS) or 1) > 1
     built = tuple(
@@ -86,7 +86,7 @@ def bamba(config: Config, family: Family) -> Decoder:
     hidden, layers, sizes = hidden_size(config), config.layers(), heads_of(config, hidden_size(config))
     attends = config.values.get("attn_layer_indices") or []
     blocks = {True: grouped_query(config, family, hidden, sizes), False: _mamba2(config, hidden)}
-    half = dense(config, family, hidden, dense_width(config, hidden), "feed_forward")
+    half = dense(config, family, hidden, dense_width(config), "feed_forward")
     built = tuple(layer(family, hidden, blocks[i in attends], half) for i in range(layers))
     return assemble(config, family, sizes, built)
 
@@ -114,7 +114,7 @@ def falcon_h1(config: Config, family: Family) -> Decoder:
     both = replace(
         attention, linears=(*attention.linears, *block.linears), small=attention.small + block.small, state=block.state
     )
-    half = dense(config, family, hidden, dense_width(config, hidden), "feed_forward")
+    half = dense(config, family, hidden, dense_width(config), "feed_forward")
     return assemble(config, family, sizes, tuple(layer(family, hidden, both, half) for _ in range(layers)))
 
 
@@ -147,7 +147,7 @@ def nemotron_h(config: Config, family: Family) -> Decoder:
         "M": lambda: layer(family, hidden, _nemotron_mamba(config, hidden), None),
         "*": lambda: layer(family, hidden, grouped_query(config, family, hidden, sizes, prefix="mixer"), None),
         "E": lambda: layer(family, hidden, None, routed(config, family, hidden, "mixer")),
-        "-": lambda: layer(family, hidden, None, dense(config, family, hidden, dense_width(config, hidden), "mixer")),
+        "-": lambda: layer(family, hidden, None, dense(config, family, hidden, dense_width(config), "mixer")),
     }
     parts = {letter: made[letter]() for letter in set(pattern)}
     return assemble(config, family, sizes, tuple(parts[letter] for letter in pattern))
