@@ -8,7 +8,7 @@ is looked at after, and a plan that fails there is excluded by itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from optimizer.costs.power import group_mw, limit_mw
@@ -289,6 +289,40 @@ def fill_nodes(model: Any, group: NodeGroup, here: Sequence[tuple[StagePart, int
         offered = [(way[number], variable) for way, variable in zip(ways, filled, strict=True) if way[number]]
         used = sum(part.nodes * count for part, width, count in here if (part.gpus_per_node, width) == size)
         model.add(used <= sum(times * variable for times, variable in offered))
+    _within_racks(model, group, here)
+
+
+def _within_racks(model: Any, group: NodeGroup, here: Sequence[tuple[StagePart, int, Any]]) -> None:
+    """Instances over several nodes stand within one rack, or NVLink domain, and none shares its nodes with another if both take more
+    than half of them: of seven nodes of eight GPUs a rack, no two over four.
+
+    In a room of C nodes n of them count as ⌈(k + 1) · n / C⌉ − 1, so that what stands there counts less than k + 1. A rack has some
+    such rooms and perhaps a smaller one.
+    """
+    together = group.nodes_together
+    if together == group.nodes:
+        return
+    full, rest = divmod(group.nodes_per_rack, together)
+    racks = group.nodes // group.nodes_per_rack
+    wide = [(part.nodes, count) for part, _, count in here if 2 * part.gpus_per_node > group.free_gpus]
+    sizes = sorted({nodes for nodes, _ in wide})
+    for k in sorted({together // nodes for nodes in sizes if nodes > 1}):
+        counted = {nodes: -(-(k + 1) * nodes // together) - 1 for nodes in sizes}
+        room = racks * (full * _most_in(together, counted) + _most_in(rest, counted))
+        model.add(sum(counted[nodes] * count for nodes, count in wide if counted[nodes]) <= room)
+        if rest:
+            # What is wider than the smaller room is in none of these.
+            wider = [(nodes, count) for nodes, count in wide if nodes > rest]
+            most = racks * full * _most_in(together, {nodes: counted[nodes] for nodes, _ in wider})
+            model.add(sum(counted[nodes] * count for nodes, count in wider) <= most)
+
+
+def _most_in(room: int, counted: Mapping[int, int]) -> int:
+    """The most that instances over so many nodes each count together in a room of nodes."""
+    most = [0] * (room + 1)
+    for held in range(1, room + 1):
+        most[held] = max([most[held - 1], *(most[held - n] + value for n, value in counted.items() if n <= held)])
+    return most[room]
 
 
 def price_micro(problem: InventoryProblem, group: int) -> int:
