@@ -18,6 +18,10 @@ from optimizer.reading.cluster_day import cluster_day_from_dict
 from optimizer.reading.question import load_problem, problem_from_dict
 from optimizer.render.envelope import answer_schema, envelope
 from optimizer.results.cluster_day import ClusterDayAnswer
+from optimizer.search.common.clock import Clock
+from optimizer.search.common.solver import cp_model, new_solver
+from optimizer.search.profile.cluster_model import ClusterDayModel
+from optimizer.search.profile.cluster_solve import ClusterDaySearch
 from optimizer.verify.profile.cluster_check import verify_cluster_day
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,6 +145,24 @@ def test_a_rate_that_nothing_carries_has_its_conflict() -> None:
     answer = solve_cluster_day(cluster_day_from_dict(values))
     assert answer.status == "infeasible" and answer.verification.passed
     assert "500" in answer.explanation[0]
+
+
+def test_only_plans_of_the_least_cost_are_compared_by_time() -> None:
+    day = cluster_day_from_dict(small())
+    search = ClusterDaySearch(day, Clock(None))
+    found = search.run()
+    assert found.outcome == "optimal" and found.plan is not None and found.plan.cost == found.bound
+    compared = {(item.place, item.position) for item in search.model.items}
+    everything = ClusterDayModel(day, search.candidates, search.without, found.plan.segments)
+    assert {(item.place, item.position) for item, _ in found.plan.homes} <= compared
+    for item in everything.items:
+        if (item.place, item.position) not in compared:
+            number = everything.items.index(item)
+            model = ClusterDayModel(day, search.candidates, search.without, found.plan.segments)
+            model.model.add(sum(master.items[number].count for master in model.masters) >= 1)
+            model.model.add(model.cost <= found.plan.cost)
+            assert new_solver().solve(model.model) == cp_model.INFEASIBLE
+    assert len(compared) < len(everything.items)
 
 
 @pytest.mark.long

@@ -191,8 +191,7 @@ class ClusterDaySearch:
     def _timed(self, best: DayPlan) -> DayPlan:
         """Of plans of the same cost the one of least time that is found: bounds show the way, exact values decide."""
         clock = Clock(TIMED_WITHIN_S, self.clock.ctrl_c)
-        model = self.model = ClusterDayModel(self.day, self.candidates, self.without, best.segments)
-        model.model.add(model.cost <= best.cost)
+        model = self.model = self._as_cheap(best, clock)
         time, most = model.time(), self.day.schedule.most_changes_per_hour
         cuts = {rate: Cuts(mine, self.placers[rate].valuation.weights) for rate, mine in self.of_rate.items()}
         for rate, master in zip(model.rates, model.masters, strict=True):
@@ -201,6 +200,7 @@ class ClusterDaySearch:
             if clock.over or self.clock.over:
                 break
             model.model.minimize(time)
+            self._hint(best)
             solver, outcome = self._solve(clock.left_s)
             if outcome not in ("optimal", "feasible"):
                 break
@@ -220,6 +220,40 @@ class ClusterDaySearch:
             ):
                 break
         return best
+
+    def _hint(self, plan: DayPlan) -> None:
+        """Start from a plan of the same segments."""
+        model = self.model
+        model.model.clear_hints()
+        for now, master in zip(plan.running, model.masters, strict=True):
+            runs = [(plan.homes[at][0].place, plan.homes[at][0].position) for at in now]
+            for item in master.items:
+                model.model.add_hint(item.count, runs.count((item.place, item.position)))
+
+    def _as_cheap(self, best: DayPlan, clock: Clock) -> ClusterDayModel:
+        """The model of the plans that cost no more: of candidates that are in any of them, as far as the solver tells in the time."""
+        known = {(item.place, item.position) for item, _ in best.homes}
+        model = self.model = ClusterDayModel(self.day, self.candidates, self.without, best.segments)
+        model.model.add(model.cost <= best.cost)
+        model.model.minimize(model.cost)
+        without = self.without
+        while not clock.over:
+            others = [n for n, item in enumerate(model.items) if (item.place, item.position) not in known]
+            if not others:
+                break
+            # Each such sum is part of the one before.
+            model.model.add(sum(master.items[n].count for master in model.masters for n in others) >= 1)
+            solver, outcome = self._solve(clock.left_s)
+            if outcome == "infeasible":
+                without |= {(model.items[n].place, model.items[n].position) for n in others}
+            if outcome in ("infeasible", "unknown"):
+                break
+            for n in others:
+                if any(solver.value(master.items[n].count) for master in model.masters):
+                    known.add((model.items[n].place, model.items[n].position))
+        model = ClusterDayModel(self.day, self.candidates, without, best.segments)
+        model.model.add(model.cost <= best.cost)
+        return model
 
     def _solve(self, left_s: float | None) -> tuple[Any, Status]:
         solver = new_solver(seed=1)
