@@ -47,6 +47,10 @@ class Cuts:
         self._opened |= mine
         self._used |= mine
 
+    def open_all(self, master: Master) -> None:
+        """Look at the own mean times of every candidate of a model: those that a proof goes through are few, and their times known."""
+        self._opened |= {(self._candidates.places[item.place].kind, item.position) for item in master.items}
+
     def gamma(self, placed: Placed) -> float:
         """What a further request/s costs at the plan's split: the mean of its families' own figures."""
         families = placed.plan.families(self._candidates)

@@ -144,7 +144,10 @@ class SharedSolver:
     def run(self) -> SharedFound:
         """Search until the bound meets the best value, or the time is over."""
         master = self._master()
-        if self._solve(master)[1] != "infeasible":
+        solver, status = self._solve(master)
+        if status != "infeasible":
+            if status != "unknown":
+                master.hint(master.plans(solver))
             for cuts, one in zip(self._cuts, master.masters, strict=True):
                 cuts.first(one)
         status = self._tiers(master)
@@ -154,6 +157,7 @@ class SharedSolver:
             self.bound = -(10**18)
             everything = self._master(everything=True, without=without)
             for number, one in enumerate(everything.masters):
+                self._cuts[number].open_all(one)
                 self._cuts[number].again(one, self._cuts[number].gammas[-LAST_CUTS:])
             self._tell(everything, self.best)
             status = self._tiers(everything)
@@ -303,6 +307,7 @@ class SharedSolver:
             return False
         master = self._bounding(self.best)
         master.model.minimize(master.goal)
+        master.hint(self.best.plans)
         solver, status = self._solve(master)
         if status == "optimal":
             self.floor = max(self.floor, int(solver.value(master.goal)))
@@ -326,6 +331,7 @@ class SharedSolver:
             terms.append(without_slow(cuts.own(mine, gamma)))
             mine.cut(terms[-1])
         few.model.minimize(few.goal)
+        few.hint(best.plans)
         solver, status = self._solve(few)
         if status != "optimal":
             for open_ones in self.candidates:
