@@ -70,23 +70,22 @@ def narrowed(problem: InventoryProblem, to: dict[str, Any] = FEW) -> InventoryPr
     return problem.model_copy(update={"search": problem.search.model_copy(update=to)})
 
 
-def listed(problem: InventoryProblem, most: int = MOST_PLANS) -> tuple[InventoryProblem, list[Plan] | None]:
-    """The inventory, or the first of the ladder whose plans can all be listed, with its plans; None where none can."""
-    plans = every_plan(every_candidate(problem), most)
+def listed(problem: InventoryProblem, most: int = MOST_PLANS) -> tuple[Candidates, list[Plan] | None]:
+    """What may stand in the inventory, or in the first of the ladder whose plans can all be listed, and the plans; None: in none."""
+    candidates = every_candidate(problem)
+    plans = every_plan(candidates, most)
     for step in LADDER:
         if plans is not None:
             break
-        problem = narrowed(problem, step)
-        plans = every_plan(every_candidate(problem), most)
-    return problem, plans
+        candidates = every_candidate(narrowed(problem, step))
+        plans = every_plan(candidates, most)
+    return candidates, plans
 
 
 def compare_with_every_plan(problem: InventoryProblem, most: int = MOST_PLANS) -> None:
     """The optimum against every plan that can be placed; of fewer shapes where there would be too many."""
-    problem, plans = listed(problem, most)
-    candidates = every_candidate(problem)
-    for kind in candidates.group_types:
-        kind.widen()
+    candidates, plans = listed(problem, most)
+    problem = candidates.problem
     priced = Candidates(problem)
     found = InventorySolver(problem, priced).run()
     if plans is None:

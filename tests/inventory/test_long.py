@@ -22,7 +22,7 @@ from tests.inventory.every_plan import compare_with_every_plan
 from tests.inventory.generate import random_inventory, tight_inventory
 
 MANY = 10_000
-MOST_PLANS = 400
+MOST_PLANS = 100
 
 
 def _batch() -> range:
