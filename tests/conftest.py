@@ -59,6 +59,14 @@ def example() -> dict[str, Any]:
         return yaml.safe_load(stream)
 
 
+@pytest.fixture(autouse=True)
+def nothing_known() -> None:
+    """No test answers with an optimum that another one proved."""
+    from optimizer.questions.known_optima import forget
+
+    forget()
+
+
 @pytest.fixture
 def met(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Counts what a generated case turned out to be; the summary of the run says how many of each a test met."""

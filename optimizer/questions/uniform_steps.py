@@ -23,6 +23,7 @@ from optimizer.explain.uniform.why import (
 )
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.problem import Problem
+from optimizer.questions.known_optima import keep, known
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import (
     Alternative,
@@ -46,9 +47,14 @@ AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
 def optimum_beside(problem: Problem, quantities: Quantities, solver: Solver) -> Answer:
     """The optimum beside a strategy that was asked about; unknown where Ctrl-C came before it."""
+    found = known(problem)
+    if found is not None:
+        return found
     try:
         if not solver.interrupted:
-            return solved(quantities_of(problem, None), solver, alternatives=0)
+            found = solved(quantities_of(problem, None), solver, alternatives=0)
+            keep(problem, found)
+            return found
     except KeyboardInterrupt:
         solver.interrupt()
     return empty(problem, quantities, "unknown", ["Interrupted before the optimum was searched for."])
