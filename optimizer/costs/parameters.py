@@ -220,8 +220,9 @@ def _formats(
             peaks = [peak_flops(gpu, constants, compute) for compute in own]
             by_format[name] = (constants.formats[model.linear_format].linear, entry.expert, peaks[0], peaks[1])
             continue
-        # 4-bit checkpoints of MoE models convert the routed experts only: gpt-oss keeps the rest in 16 bit, nvfp4 ones in fp8.
-        if name == "mxfp4" and model.experts > 0:
+        # 4-bit checkpoints of MoE models convert the routed experts only: gpt-oss keeps the rest in 16 bit, nvfp4 ones in fp8, those with
+        # latent attention in 16 bit (nvidia/DeepSeek-R1-FP4: 94.5 GiB on each of four B200; GLM-5.2-NVFP4: 106.7 on each of four GB200).
+        if model.experts > 0 and (name == "mxfp4" or (name == "nvfp4" and model.mla)):
             by_format[name] = (2.0, entry.expert, peak16, peak)
         elif name == "nvfp4" and model.experts > 0:
             eight = constants.formats["fp8"]

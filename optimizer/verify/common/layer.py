@@ -54,8 +54,9 @@ def rates_of(problem: Problem, weight_format: str) -> Rates:
         more = exact(generation.flops_4bit) / exact(generation.flops) if generation.flops_4bit else 1
         return sixteen * constant("speedup_4bit") * more
 
-    # Four-bit checkpoints of models with routed experts convert only those.
-    converted = {"mxfp4": (Fraction(2), sixteen), "nvfp4": (Fraction(1), peak("fp8"))} if model.experts else {}
+    # Four-bit checkpoints of models with routed experts convert only those; beside latent attention nothing is converted further.
+    whole, half = (Fraction(2), sixteen), (Fraction(1), peak("fp8"))
+    converted = {"mxfp4": whole, "nvfp4": whole if model.mla else half} if model.experts else {}
     linear = exact(formats[weight_format].linear), peak(weight_format)
     linear_bytes, linear_rate = converted.get(weight_format, linear)
     expert_rate = peak(weight_format)
