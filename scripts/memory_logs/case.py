@@ -35,6 +35,9 @@ SAME_WEIGHTS = {"kimi-k2-thinking": "kimi-k2.5"}
 """Checkpoints that the catalog has under another name: the language model of both is int4 experts of the same shape."""
 FIRST_RELEASES: dict[str, tuple[str, dict[str, int]]] = {"llama3.1-405b": ("0.6", {"num_key_value_heads": 16})}
 """Checkpoints that were replaced: up to which version of the engine logs are of the first, and what its config.json said."""
+FUSED_ALL_REDUCE_FROM = "0.18"
+NCCL_MIB = 430
+"""Of two or more GPUs before all-reduces were fused (``engines/data/memory/vllm.yaml``)."""
 BITS = {"int8": 8, "int4": 4}
 NICKNAMES = {"dgxspark": "gb10", "spark": "gb10", "rtx6000": "rtxpro6000server", "rtxpro6000": "rtxpro6000server"}
 """Other words for a card; the RTX PRO 6000 has the same memory on every board."""
@@ -139,6 +142,7 @@ def problem_of(case: Case) -> tuple[Problem, Shape]:
     longest = model.max_context_tokens if "max-model-len not stated" in case.note else case.longest
     first = before_v1_defaults(case.source, case.note)
     usual = defaults_of(case.engine, version, _memory(gpu), case.gpu, longest, case.note, model.mla, first)
+    model = without_images(model) if re.search(r"\btext only\b|\blanguage-model-only\b", case.note) else model
     ranks = case.dp if re.search(r"\bEP\b|\+EP", case.note) else 1
     values: dict[str, Any] = {
         "engine": case.engine,
@@ -153,6 +157,8 @@ def problem_of(case: Case) -> tuple[Problem, Shape]:
         },
         "search": {"max_num_batched_tokens": usual.tokens, "disabled_rules": ["context"]},
     }
+    if re.search(r"\beager\b", case.note):
+        values["engine_overhead"] = without_graphs(version)
     problem = problem_from_dict(values, default_name="log", model=model)
     kv = CACHE_FORMATS.get(case.kv, case.kv)
     kv = model.native_kv_format if kv == "auto" else kv
@@ -254,6 +260,18 @@ def without_latents(model: ModelFacts) -> ModelFacts:
         for kind in model.kinds
     )
     return model.model_copy(update={"kinds": kinds, "mla": False, "kv_heads": model.attention_heads})
+
+
+def without_images(model: ModelFacts) -> ModelFacts:
+    """The model as engines load it for text alone: no towers, and no profiling run for them."""
+    return model.model_copy(update={"vision_parameters": 0, "vision_bytes": 0, "tower_run": None})
+
+
+def without_graphs(version: str) -> dict[str, int]:
+    """What an engine that runs eagerly takes otherwise: no CUDA graphs, and no all-reduce fused into them (vLLM's ``fuse_allreduce_rms``
+    is off then), whose buffers are those beyond NCCL's own."""
+    found = {"cuda_graphs_mib": 0}
+    return found | {"communication_mib": NCCL_MIB} if ordered(version) >= ordered(FUSED_ALL_REDUCE_FROM) else found
 
 
 def _layers(layers: int, stages: int) -> tuple[int, ...]:

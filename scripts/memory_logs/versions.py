@@ -10,6 +10,9 @@ import re
 from dataclasses import dataclass
 
 LARGE_GPU_MIB = 70 * 1024
+LARGEST_GPU_MIB = 160 * 1024
+LARGEST_FROM = (0, 28)
+"""Version since which a server on the largest GPUs works on 16,384 tokens a step (vLLM pull request 51726)."""
 ISSUES = (
     (2600, "0.2.7"),
     (5000, "0.3.3"),
@@ -29,8 +32,9 @@ ISSUES = (
 )
 RECIPES = ((60, "0.10.0"), (250, "0.11.0"), (330, "0.15.0"), (420, "0.20.0"), (700, "0.23.0"), (850, "0.26.0"))
 """The same of https://github.com/vllm-project/recipes."""
-UNNAMED = "0.26.0"
-"""Where neither the note nor an issue's number tells the version: the middle of what ran while most logs were written."""
+UNNAMED = "0.25.0"
+"""Where neither the note nor an issue's number tells the version: the middle of what ran while most logs were written, the last that asks
+room for one step in flight."""
 UNNAMED_V0 = "0.6.3"
 NEWEST = "0.32.0"
 CHUNKED_FROM = 32768
@@ -84,6 +88,8 @@ def defaults_of(
     )
     run = re.search(r"max[-_](?:num[-_]seqs|running[-_]requests)[ =]+(\d+)", note)
     usual = _usual(engine, version, large, longest, latent, "LLM class" in note, first_v1)
+    if engine == "vllm" and memory_mib >= LARGEST_GPU_MIB and _parts(version) >= LARGEST_FROM:
+        usual = Defaults(usual.sequences, 16384)
     return Defaults(int(run.group(1)) if run else usual.sequences, int(said.group(1)) if said else usual.tokens)
 
 
