@@ -19,7 +19,7 @@ from optimizer.checkpoints.quantization.plan import QuantizationPlan
 from optimizer.checkpoints.quantization.read import plan_of
 from optimizer.checkpoints.quantization.storage import Storage, sixteen
 from optimizer.checkpoints.readers import reader
-from optimizer.checkpoints.rotary import rotary_values
+from optimizer.checkpoints.rotary import rotary_value_bytes, rotary_values
 from optimizer.checkpoints.select import Selected, select
 from optimizer.checkpoints.towers import towers
 from optimizer.facts.model import ModelFacts, WeightFormat
@@ -116,6 +116,7 @@ def _facts(
         vision_bytes=2 * vision,
         tower_run=run,
         rotary_values=rotary_values(config, chosen.family, decoder),
+        rotary_value_bytes=rotary_value_bytes(config),
         mtp_parameters=mtp,
         mtp_bytes=mtp_bytes,
         attention_head_counts=tuple(sorted(heads)) if len(heads) > 1 else (),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from optimizer.checkpoints.compressed import compress_ratios
 from optimizer.checkpoints.config import Config
 from optimizer.checkpoints.context import LENGTHS, scaled
 from optimizer.checkpoints.family import Family
@@ -16,6 +17,8 @@ from optimizer.checkpoints.parts import Decoder
 
 LOCAL = ("rope_local_base_freq", "local_rope_theta", "swa_rope_theta")
 """Bases of a second table, of layers with windows, whose positions are not scaled."""
+WIDE = 4
+"""Bytes of a value of DeepSeek-V4's tables, which engines keep in 32 bits (vLLM ``DeepseekV4ScalingRotaryEmbedding``)."""
 MULTIMODAL = 4
 """Rows for each position of models whose positions have three axes (``MRotaryEmbedding``): indices of videos go further."""
 
@@ -34,7 +37,15 @@ def rotary_values(config: Config, family: Family, decoder: Decoder) -> int:
         tables = list(rope.values())
     elif family.local_rotary or config.states(*LOCAL):
         tables = [rope, None]
+    elif config.states("compress_ratios"):
+        # Layers that compress have a base of their own; the length is scaled alike.
+        tables *= len({ratio > 1 for ratio in compress_ratios(config, len(decoder.layers))})
     return sum(_rows(table, length) * _width(config, table, decoder) for table in tables)
+
+
+def rotary_value_bytes(config: Config) -> int:
+    """Bytes of a value where every engine keeps the tables alike; 0: as the engine keeps them."""
+    return WIDE if config.states("compress_ratios") else 0
 
 
 def _rows(rope: Any, length: int) -> int:

@@ -174,8 +174,13 @@ def memory_table(
 
 def engine_bytes(problem: Problem) -> int:
     """What an engine counts on every GPU beside weights, activations and cache: its own parts, and tables of rotary positions."""
-    known = overhead_on(problem)
-    return sum(part.value for part in known.counted) * MIB + known.rotary_bytes * problem.model.rotary_values
+    return sum(part.value for part in overhead_on(problem).counted) * MIB + rotary_bytes(problem)
+
+
+def rotary_bytes(problem: Problem) -> int:
+    """Tables of rotary positions, which an engine builds on every GPU when it loads a model."""
+    each = problem.model.rotary_value_bytes or overhead_on(problem).rotary_bytes
+    return each * problem.model.rotary_values
 
 
 def bytes_of_sequences(problem: Problem, tokens: Ints, table: ShapeTable, arrays: LayerArrays, shape: int) -> Ints:

@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from optimizer.costs.analytic import AnalyticCosts
-from optimizer.costs.memory import MemoryTable, memory_budget_bytes
+from optimizer.costs.memory import MemoryTable, memory_budget_bytes, rotary_bytes
 from optimizer.costs.shapes import Ints, Shape
 from optimizer.costs.states import blocks_of_sequence
 from optimizer.engines.memory import OverheadPart, overhead_on
@@ -68,7 +68,7 @@ def start_up(problem: Problem, shape: Shape) -> StartUp:
     columns = table.multiplicity[0] > 0
     several = shape.tp * shape.engine_ranks * (shape.pp if known.stages_communicate else 1) > 1
     peak = (memory.activations + memory.logits(slots))[0]
-    tables = known.rotary_bytes * problem.model.rotary_values
+    tables = rotary_bytes(problem)
     holds, runs_out = engine_of(problem.engine).share, False
     if holds == "weights_and_cache":
         share = Fraction(repr(problem.requirements.gpu_memory_utilization))

@@ -7,7 +7,9 @@ the parts add up is for ``costs`` and, independently, ``verify``: ``docs/model.m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cache
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +17,7 @@ import yaml
 
 from optimizer.engines.kernels import ordered
 from optimizer.facts.base import Count, CountOrZero, Facts, Positive
-from optimizer.facts.hardware import ComputeCapability
+from optimizer.facts.hardware import MIB, ComputeCapability
 from optimizer.facts.overhead import StatedOverhead
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "data" / "memory"
 Part = Literal["context", "communication", "non_torch", "cuda_graphs"]
 SpecialAttention = Literal["compressed", "indexed"]
+LARGEST_GRAPH = 512
+"""Sequences of the largest batch that engines capture CUDA graphs for."""
+FINE_GRAPHS = 256
+"""Up to which they capture one for every 8 sequences."""
 
 
 class OverheadPart(Facts):
@@ -43,15 +49,21 @@ class OnGpus(Facts):
     """First version of the engine that the figures are of; None: any."""
     cuda_from: ComputeCapability | None = None
     cuda_below: ComputeCapability | None = None
+    rocm: bool = False
+    """Only AMD's."""
     context_mib: OverheadPart
     communication_mib: OverheadPart
     non_torch_mib: OverheadPart
     cuda_graphs_mib: OverheadPart
+    graph_layers: Count | None = None
+    """Layers of the model that ``cuda_graphs_mib`` is of: each layer has its kernels in every graph; None: it is the same for all models."""
     source: str
 
     def holds_for(self, capability: str, version: str | None) -> bool:
         """Whether a GPU is among those; an entry without limits takes all, other makers' too. No version: the newest."""
         if self.since is not None and version is not None and ordered(version) < ordered(self.since):
+            return False
+        if self.rocm and not capability.startswith("gfx"):
             return False
         if self.cuda_from is None and self.cuda_below is None:
             return True
@@ -68,6 +80,11 @@ class Workspaces(Facts):
     attention: SpecialAttention
     """``compressed``: DeepSeek-V4's; ``indexed``: an indexer chooses what attention reads (DeepSeek-V3.2, GLM-5)."""
     mib: OverheadPart
+    """Whatever the longest sequence."""
+    longest_bytes: CountOrZero
+    """For each token of the longest sequence."""
+    graphs_mib: OverheadPart
+    """CUDA graphs beyond other models', of as many layers as ``OnGpus.graph_layers`` has."""
     source: str
 
 
@@ -80,10 +97,29 @@ class StateBlocks(Facts):
     """The same with latent attention."""
 
 
+class ServedModels(Facts):
+    """ServedModels that a version measures in a way of their own."""
+
+    plain: bool = False
+    """All without routed experts and without recurrent layers."""
+    types: tuple[str, ...] = ()
+    """And these, by the ``model_type`` of their config."""
+    unquantised: bool = False
+    """Of all these only checkpoints in 16 bits."""
+
+    def hold(self, model: Served) -> bool:
+        """Whether a model is among them."""
+        if self.unquantised and model.quantised:
+            return False
+        return (self.plain and model.plain) or model.type in self.types
+
+
 class MemoryVersion(Facts):
     """How versions from one on measure memory."""
 
     since: str
+    models: ServedModels | None = None
+    """Which models the entry is for; None: all that no later entry is for."""
     counts: tuple[Part, ...]
     """Parts that count against the engine's share of memory besides ``non_torch``; the others stand beside it."""
     stages_communicate: bool = True
@@ -118,6 +154,28 @@ class EngineMemory(Facts):
     gpus: tuple[OnGpus, ...]
     workspaces: tuple[Workspaces, ...] = ()
     versions: tuple[MemoryVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What of a model and its context an engine's overhead depends on."""
+
+    type: str
+    """``model_type`` of its config."""
+    plain: bool
+    """Without routed experts and recurrent layers."""
+    quantised: bool
+    layers: int
+    longest: int
+    """Tokens of the longest sequence."""
+    sequences: int
+    """That the engine may run at once."""
+    attention: SpecialAttention | None = None
+    """Of a model whose kernels take workspaces of their own."""
+
+
+ORDINARY = Served("", plain=False, quantised=False, layers=48, longest=0, sequences=1024)
+"""A model of which nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +233,7 @@ def overhead_of(
     capability: str,
     version: str | None = None,
     stated: StatedOverhead | None = None,
-    attention: SpecialAttention | None = None,
+    model: Served = ORDINARY,
 ) -> Overhead:
     """What an engine takes on a GPU.
 
@@ -183,25 +241,28 @@ def overhead_of(
         capability: of the GPU, as ``GpuFacts.capability`` has it.
         version: of the engine; None: the newest that is known.
         stated: what was measured on the machine.
-        attention: of a model whose kernels take workspaces of their own.
     """
     known = memory_of(engine)
     here = next(entry for entry in known.gpus if entry.holds_for(capability, version))
-    newest = known.versions[-1]
-    at = newest
+    own = [one for one in known.versions if one.models is None or one.models.hold(model)]
+    at = own[-1]
     if version is not None:
-        at = next(
-            (one for one in reversed(known.versions) if ordered(one.since) <= ordered(version)), known.versions[0]
-        )
+        at = next((one for one in reversed(own) if ordered(one.since) <= ordered(version)), own[0])
     said = stated or StatedOverhead()
+    kernels = next((space for space in known.workspaces if space.attention == model.attention), None)
 
     def part(name: Part) -> OverheadPart:
         own = getattr(said, f"{name}_mib")
         found: OverheadPart = getattr(here, f"{name}_mib")
         if own is not None:
             return OverheadPart(value=own, low=own, high=own)
-        more = [space for space in known.workspaces if space.attention == attention and name == "non_torch"]
-        return _sum([found, *(space.mib for space in more)])
+        if name == "non_torch" and kernels is not None and not here.rocm:
+            found = _sum([found, kernels.mib, _exactly(-(-model.longest * kernels.longest_bytes // MIB))])
+        if name == "cuda_graphs" and here.graph_layers is not None:
+            found = _sum([found, kernels.graphs_mib] if kernels is not None else [found])
+            share = Fraction(model.layers * graph_sizes(model.sequences), here.graph_layers * graph_sizes(LARGEST_GRAPH))
+            found = _scaled(found, share)
+        return found
 
     return Overhead(
         context=part("context"),
@@ -233,7 +294,31 @@ def overhead_on(problem: Problem, gpu: GpuFacts | None = None) -> Overhead:
         (gpu or problem.hardware.gpu).capability,
         problem.engine_version,
         problem.engine_overhead,
-        _special(problem.model),
+        served(problem),
+    )
+
+
+def graph_sizes(sequences: int) -> int:
+    """Batches that an engine captures CUDA graphs for: up to twice the sequences it may run, 1, 2, 4, in steps of 8 to 256 and of 16 to 512
+    (``vllm/config/vllm.py``, ``_set_cudagraph_sizes``)."""
+    largest = min(2 * sequences, LARGEST_GRAPH)
+    first = sum(size <= largest for size in (1, 2, 4))
+    return first + min(largest, FINE_GRAPHS) // 8 + max(0, largest - FINE_GRAPHS) // 16
+
+
+def served(problem: Problem) -> Served:
+    """What of a problem decides the overhead."""
+    model = problem.model
+    free = "max_batch" in problem.search.disabled_rules
+    recurrent = any(kind.state_values_per_sequence for kind in model.kinds)
+    return Served(
+        type=model.architecture.partition("(")[2].rstrip(")"),
+        plain=not model.experts and not recurrent,
+        quantised=model.quantization is not None,
+        layers=model.layers,
+        longest=problem.max_sequence_tokens,
+        sequences=LARGEST_GRAPH if free else problem.max_batch,
+        attention=_special(model),
     )
 
 
@@ -255,3 +340,13 @@ def _sum(parts: list[OverheadPart]) -> OverheadPart:
         low=sum(part.low for part in parts),
         high=sum(part.high for part in parts),
     )
+
+
+def _exactly(mib: int) -> OverheadPart:
+    return OverheadPart(value=mib, low=mib, high=mib)
+
+
+def _scaled(part: OverheadPart, share: Fraction) -> OverheadPart:
+    """So many times as large, rounded up to whole MiB."""
+    value, low, high = (ceil(figure * share) for figure in (part.value, part.low, part.high))
+    return OverheadPart(value=value, low=low, high=high)

@@ -224,6 +224,8 @@ class ModelFacts(Facts):
     """What a profiling run takes for images or videos; None: no vision tower, or one whose largest item is not known."""
     rotary_values: Amount = 0
     """Values of the tables of rotary positions that engines build for the whole context, on every GPU."""
+    rotary_value_bytes: CountOrZero = 0
+    """Bytes of one where every engine keeps the tables alike; 0: as the engine keeps them."""
     mtp_parameters: Amount = 0
     """Multi-token-prediction modules in the checkpoint: loaded only where speculation is switched on; not in ``parameters``."""
     mtp_bytes: Amount = 0

@@ -49,7 +49,7 @@ def test_kernels_of_compressed_attention_take_workspaces_of_their_own() -> None:
     measured = problem.model_copy(
         update={"engine_overhead": problem.engine_overhead.model_copy(update={"non_torch_mib": 400})}
     )
-    assert _started(measured, 2, (43,), ep=2, kv="fp8").kv_memory / GIB == pytest.approx(11.6, abs=0.3)
+    assert _started(measured, 2, (43,), ep=2, kv="fp8").kv_memory / GIB == pytest.approx(9.5, abs=0.2)
 
 
 def test_the_verifier_knows_of_them_too() -> None:
@@ -57,12 +57,10 @@ def test_the_verifier_knows_of_them_too() -> None:
     shape = Shape(2, 1, 2, problem.model.native_weight_format, "fp8", (43,))
     known = overhead_on(problem)
     counted = sum(part.value for part in known.counted) << 20
-    tables = known.rotary_bytes * problem.model.rotary_values
+    tables = 4 * 2 * 1_048_576 * 64  # one for layers that compress, one for the others, both in 32 bits
     assert counted + tables == int(AnalyticCosts(problem, [shape]).memory().engine[0, 0])
-    assert (
-        known.non_torch.value
-        == overhead_on(_problem("llama3-8b", "gh200-96gb", "0.22.0", 0.95, 8192, 8192)).non_torch.value + 6500
-    )
+    plain = overhead_on(_problem("llama3-8b", "gh200-96gb", "0.22.0", 0.95, 8192, 8192)).non_torch.value
+    assert known.non_torch.value == plain + 4400 + -(-30_000 * 1_320 // 2**20)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_the_tower_of_qwen() -> None:
 
 def test_as_many_images_as_a_step_has_tokens_for() -> None:
     # vLLM 0.11 on Gemma 3 27B: 31 images in 8,192 tokens.
-    problem = _problem("gemma3-27b", "h100", "0.26.0", 0.9, 8192, 8192, 256)
+    problem = _problem("gemma3-27b", "h100", "0.11.0", 0.9, 8192, 8192, 256)
     run = problem.model.tower_run
     assert run is not None and 8192 // run.item_tokens == 31
     assert _activations(problem) == 31 * (2 * 4_096 * (588 + 2 * 1_152 + 2 * 4_304) + 2 * 260 * 5_376)

@@ -57,8 +57,8 @@ def test_gemma_3_4b_as_published_serves_131072_tokens_on_two_a100() -> None:
     assert answer.status == "optimal" and answer.verification.passed
 
 
-def test_one_h100_keeps_210000_tokens_of_gemma_3_27b_in_its_full_layers() -> None:
-    """4.8 million tokens were said to fit: layers with a window were taken for all layers. Without images 227,000 fit: the
+def test_one_h100_keeps_205000_tokens_of_gemma_3_27b_in_its_full_layers() -> None:
+    """4.8 million tokens were said to fit: layers with a window were taken for all layers. Without images 222,000 fit: the
     engine's profiling run holds 31 of them, 1.4 GiB more than a step of text."""
     stated = _gemma3(
         hidden_size=5376,
@@ -71,9 +71,9 @@ def test_one_h100_keeps_210000_tokens_of_gemma_3_27b_in_its_full_layers() -> Non
     answer = _answer("h100-sxm-80gb", 1, stated, 0.2, (1000, 200))
     assert answer.metrics is not None and answer.verification.passed
     full = 10 * 2 * 16 * 128 * 2
-    assert answer.metrics.kv_cache_bytes_per_gpu / full == pytest.approx(210_000, rel=0.02)
+    assert answer.metrics.kv_cache_bytes_per_gpu / full == pytest.approx(205_000, rel=0.02)
     # Windows of all requests in progress come off that, a prompt's chunk beside each.
-    assert answer.metrics.max_sequence_tokens is not None and answer.metrics.max_sequence_tokens < 210_000
+    assert answer.metrics.max_sequence_tokens is not None and answer.metrics.max_sequence_tokens < 205_000
 
 
 def test_llama_33b_in_three_stages_of_v100_in_16_bit() -> None:

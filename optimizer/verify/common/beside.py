@@ -40,7 +40,8 @@ def beside_of(problem: Problem, group: Group, sampled: int | None = None) -> Bes
     counted = known.non_torch.value
     for name, figure in (("context", known.context), ("cuda_graphs", known.cuda_graphs)):
         counted += figure.value if name in known.counts else 0
-    engine = counted * MEBIBYTE + problem.model.rotary_values * known.rotary_bytes
+    position = problem.model.rotary_value_bytes if problem.model.rotary_value_bytes else known.rotary_bytes
+    engine = counted * MEBIBYTE + problem.model.rotary_values * position
     together = known.communication.value * MEBIBYTE if "communication" in known.counts else 0
     if not known.stages_communicate and group.tensor == group.ranks == 1:
         together = 0
