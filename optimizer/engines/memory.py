@@ -56,7 +56,7 @@ class OnGpus(Facts):
     non_torch_mib: OverheadPart
     cuda_graphs_mib: OverheadPart
     graph_layers: Count | None = None
-    """Layers of the model that ``cuda_graphs_mib`` is of: each layer has its kernels in every graph; None: it is the same for all models."""
+    """Layers of the model that ``cuda_graphs_mib`` is of, each having kernels in every graph; None: the same for all models."""
     source: str
 
     def holds_for(self, capability: str, version: str | None) -> bool:
@@ -260,7 +260,9 @@ def overhead_of(
             found = _sum([found, kernels.mib, _exactly(-(-model.longest * kernels.longest_bytes // MIB))])
         if name == "cuda_graphs" and here.graph_layers is not None:
             found = _sum([found, kernels.graphs_mib] if kernels is not None else [found])
-            share = Fraction(model.layers * graph_sizes(model.sequences), here.graph_layers * graph_sizes(LARGEST_GRAPH))
+            share = Fraction(
+                model.layers * graph_sizes(model.sequences), here.graph_layers * graph_sizes(LARGEST_GRAPH)
+            )
             found = _scaled(found, share)
         return found
 

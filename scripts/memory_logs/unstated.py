@@ -33,5 +33,7 @@ def why_not(
         recurrent = any(kind.state_values_per_sequence for kind in model.kinds)
         if recurrent:
             left = ", and the cache is what the weights leave" if of_share else ""
-            return f"publishers leave different modules of this model out of {weights}, and no checkpoint is named{left}"
+            return (
+                f"publishers leave different modules of this model out of {weights}, and no checkpoint is named{left}"
+            )
     return None

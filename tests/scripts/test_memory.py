@@ -91,7 +91,9 @@ def test_kinds_of_starts_of_the_fourth_look() -> None:
             assert row["predicted value"] == row["measured value"]
             continue
         found, printed = float(row["predicted value"]), float(row["measured value"])
-        assert found == pytest.approx(printed, rel=0.005 if row["measured quantity"].startswith("weights") else 0.05), row
+        assert found == pytest.approx(printed, rel=0.005 if row["measured quantity"].startswith("weights") else 0.05), (
+            row
+        )
 
 
 def test_scales_of_experts_that_stay_in_float32() -> None:

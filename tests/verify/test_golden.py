@@ -31,8 +31,8 @@ LAYER = 2 * 8192 * 8192 + 2 * 8192 * 1024 + 3 * 8192 * 28672
 TABLE = 128256 * 8192
 ROTARY = 8192 * 128 * 2
 ENGINE = (160 + 528) * MIB + ROTARY
-"""Libraries' workspaces and CUDA graphs as on Ada (850 MiB of 48 layers and 51 sizes; 64 sequences of 80 layers: 19 sizes up to 128), and the
-table of positions; the context stands before vLLM measures."""
+"""Libraries' workspaces and CUDA graphs as on Ada (850 MiB of 48 layers and 51 sizes; 64 sequences of 80 layers: 19 sizes up to
+128), and the table of positions; the context stands before vLLM measures."""
 BUFFERS = 160 * MIB
 """Of the model's all-reduces over several GPUs."""
 
