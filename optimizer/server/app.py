@@ -11,6 +11,8 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from optimizer.questions.codes import BAD_INPUT, UNDECIDED
 from optimizer.server.answering import QUESTIONS, Reply, failed
@@ -26,9 +28,9 @@ PAGE_FILES = {
 }
 LARGEST_BODY_BYTES = 1 << 20
 BODY_S = 15.0
+"""Seconds in which a body has to arrive."""
 LATE = (503, 504)
 """HTTP statuses of what was not answered in time."""
-"""Seconds in which a body has to arrive."""
 
 
 def application(
@@ -65,8 +67,23 @@ def application(
     for path, (file, kind) in PAGE_FILES.items():
         _add_file(app, path, PAGE / file, kind)
     _add_lists(app)
+    app.add_exception_handler(HTTPException, _no_such)
     app.add_middleware(Guard, names=tuple(names))
     return app
+
+
+def _no_such(request: Request, error: Exception) -> Response:
+    """What is asked at an address that is none, or in another way than it is meant, is refused in the form of every refusal."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        taken = (error.headers or {}).get("Allow", "another method")
+        refused = failed(405, BAD_INPUT, "", f"{request.method} is not for this address; use {taken}")
+    else:
+        asked = ", ".join(QUESTIONS)
+        refused = failed(error.status_code, BAD_INPUT, "", f"nothing is here; ask POST /api/NAME, NAME one of {asked}")
+    response = _response(refused)
+    response.headers.update(error.headers or {})
+    return response
 
 
 def _add_question(app: FastAPI, name: str) -> None:
@@ -115,6 +132,8 @@ async def _body(request: Request) -> bytes:
                 if size > LARGEST_BODY_BYTES:
                     raise too_large
                 parts.append(part)
+    except ClientDisconnect:
+        raise NoReply(499, "the client went away") from None
     except TimeoutError:
         raise NoReply(408, f"the body did not arrive within {BODY_S:g} s") from None
     return b"".join(parts)

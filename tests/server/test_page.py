@@ -78,6 +78,7 @@ def test_it_asks_and_shows(chrome: Chrome) -> None:
     chrome.run("document.querySelector('[name=tp]').value = 1; document.querySelector('[name=pp]').value = 4")
     said = ask(chrome, "check")
     assert "is not feasible" in said and "✗ broken" in said
+    assert "What would help" in said and "Looking for" not in said
     chrome.run("document.getElementById('counts').value = '1..2'")
     assert "2 of 2 points" in ask(chrome, "sweep")
     assert chrome.run("document.querySelectorAll('#curve circle').length") == 2

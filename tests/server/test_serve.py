@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import threading
@@ -253,3 +254,34 @@ def test_questions_of_threads_do_not_read_files_either(client: TestClient) -> No
         thread.start()
         thread.join()
     assert seen == [True]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("POST", "/api/nothing", 404, "nothing is here; ask POST /api/NAME, NAME one of solve, check"),
+        ("GET", "/api/check", 405, "GET is not for this address; use POST"),
+        ("PUT", "/", 405, "PUT is not for this address; use GET"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_in_the_form_of_every_refusal(
+    client: TestClient, method: str, path: str, status: int, said: str
+) -> None:
+    reply = client.request(method, path)
+    assert reply.status_code == status and reply.headers["optimizer-exit-code"] == "2"
+    assert reply.json()["error"]["message"].startswith(said)
+
+
+def test_who_goes_away_within_a_body_is_no_defect() -> None:
+    from fastapi import Request
+
+    from optimizer.server.app import _body
+    from optimizer.server.pool import NoReply
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    head = [(b"content-type", b"application/json"), (b"content-length", b"50")]
+    with pytest.raises(NoReply, match="the client went away") as refused:
+        asyncio.run(_body(Request({"type": "http", "method": "POST", "headers": head}, gone)))
+    assert refused.value.status == 499

@@ -44,18 +44,21 @@ function decisions() {
   return fixed;
 }
 
-async function ask(name, body) {
+// The answer of the server; it stays busy where another question follows at once.
+async function ask(name, body, last = true) {
   running = new AbortController();
   busy(true);
+  let done = true;
   try {
     const response = await fetch(`api/${name}`, {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal: running.signal,
     });
     const data = await response.json();
     if (!response.ok) throw new Error(data.error.field ? `${data.error.field}: ${data.error.message}` : data.error.message);
+    done = last;
     return { data, code: Number(response.headers.get("optimizer-exit-code")) };
   } finally {
-    busy(false);
+    if (done) busy(false);
   }
 }
 
@@ -202,13 +205,30 @@ form.addEventListener("submit", async (event) => {
   }
   asked = { name, body };
   try {
-    const found = await ask(name, body);
-    if (name === "sweep") showSweep(found);
-    else show(found, name);
+    if (name === "check") await check(body);
+    else if (name === "sweep") showSweep(await ask(name, body));
+    else show(await ask(name, body), name);
   } catch (error) {
     failed(error);
   }
 });
+
+// The judgement at once; what would help takes longer and follows.
+async function check(body) {
+  const found = await ask("check", { ...body, repairs: false }, false);
+  show(found, "check");
+  if (found.data.feasible !== false) {
+    busy(false);
+    return;
+  }
+  const note = element("p", "Looking for the smallest changes that would help …");
+  at("said").append(note);
+  try {
+    show(await ask("check", body), "check");
+  } catch (error) {
+    note.textContent = error.name === "AbortError" ? "Stopped before the smallest changes that would help were found." : error.message;
+  }
+}
 
 at("report").addEventListener("click", async () => {
   const body = { ...asked.body };
