@@ -3,6 +3,7 @@
 Fractions: https://docs.nvidia.com/datacenter/tesla/mig-user-guide/supported-mig-profiles.html. Memory that a process gets: the share of
 the parent's less 150 MiB, which is what ``nvidia-smi mig -lgip`` prints on H100 80 GB (9.75, 19.62 and 39.50 GiB,
 https://jbarrow.ai/field_notes/nvidia-mig/). The same table says ``P2P No``: slices reach no other GPU, not even each other.
+RTX PRO 6000: four slices of 24 GB or two of 48 (https://www.pny.com/professional/software-solutions/multi-instance-gpu).
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from typing import Any
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import GpuFacts
 
-NAME = re.compile(r"(?P<parent>.+?)[\s_-]+mig[\s_-]+(?P<compute>\d)g\.(?P<gb>\d{1,3})gb", re.IGNORECASE)
+NAME = re.compile(
+    r"(?P<parent>.+?)[\s_-]+mig[\s_-]+(?P<compute>\d)g\.(?P<gb>\d{1,3})gb(?:\+me(?:\.all)?|\+gfx|-me)?", re.IGNORECASE
+)
+"""An ending such as ``+me`` says which video and graphics units the slice has: SMs and memory are those of the profile without it."""
 RESERVED_MIB = 150
 _USUAL = {(1, 1): 7, (1, 2): 4, (2, 2): 3, (3, 4): 2, (4, 4): 1, (7, 8): 1}
 """(sevenths of the SMs, eighths of the memory) → slices of a GPU at once."""
 _PROFILES: dict[str, tuple[int, int, dict[tuple[int, int], int]]] = {
-    "a30": (4, 4, {(1, 1): 4, (2, 2): 2, (4, 4): 1}),
+    **dict.fromkeys(("a30", "rtx-pro-6000"), (4, 4, {(1, 1): 4, (2, 2): 2, (4, 4): 1})),
     **dict.fromkeys(
         ("a100", "a800", "h100", "h800", "h20", "h200", "gh200", "b200", "b300", "gb200", "gb300"), (7, 8, _USUAL)
     ),
 }
-"""By the first word of the parent's name: (slices of SMs, slices of memory, profiles)."""
+"""By how the parent's name begins: (slices of SMs, slices of memory, profiles)."""
 
 
 def slice_of(name: str, parent: GpuFacts, field: str) -> GpuFacts:
@@ -66,8 +70,8 @@ def slice_of(name: str, parent: GpuFacts, field: str) -> GpuFacts:
 
 
 def family_of(parent: GpuFacts) -> str:
-    """The first word of a GPU's name, such as ``a100``."""
-    return parent.name.split("-")[0]
+    """How a GPU's name begins, such as ``a100``: one of those that can be cut, else its first word."""
+    return next((known for known in _PROFILES if parent.name.startswith(f"{known}-")), parent.name.split("-")[0])
 
 
 def nominal_gigabytes(parent: GpuFacts) -> int:

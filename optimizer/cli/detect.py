@@ -84,7 +84,7 @@ def _saved(smi: list[str], topo: list[str]) -> list[SeenHost]:
         gpus, lost = (parse_listing(text, path), ()) if is_listing(text) else parse_smi(text, path)
         if topo:
             links = parse_topo(read_text(topo[number], "--topo"), topo[number], len(gpus))
-        elif len(gpus) == 1 or all(map(is_split, gpus)):
+        elif sum(not is_split(gpu) for gpu in gpus) <= 1:
             links = {}
         else:
             raise ProblemError(

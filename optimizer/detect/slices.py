@@ -19,7 +19,7 @@ EIGHTHS = 8
 SEVENTHS = {1: (1, 2), 2: (1, 2), 4: (3, 4), 8: (7,)}
 """Eighths of the memory of a chip → sevenths of its SMs that its slices may have."""
 QUARTERS = {2: (1,), 4: (2,), 8: (4,)}
-"""The same of A30, which is cut into quarters."""
+"""The same of what is cut into quarters."""
 
 
 def apart(host: SeenHost) -> SeenHost:
@@ -65,7 +65,7 @@ def _as_gpu(parent: SeenGpu, one: Slice) -> SeenGpu | None:
 def _profile(parent: SeenGpu, card: GpuFacts, one: Slice) -> str | None:
     """The profile of a slice of which memory and SMs are known, such as ``3g.40gb``; None: none has such a share of the memory."""
     eighths = round(EIGHTHS * one.memory_mib / parent.memory_mib) if parent.memory_mib else 0
-    shares = QUARTERS if mig.family_of(card) == "a30" else SEVENTHS
+    shares = QUARTERS if mig.family_of(card) in ("a30", "rtx-pro-6000") else SEVENTHS
     if eighths not in shares:
         return None
     fewer, more = shares[eighths][0], shares[eighths][-1]

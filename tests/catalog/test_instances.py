@@ -38,12 +38,34 @@ def _hardware(**stated: Any) -> HardwareFacts:
         ("BM.GPU.MI355X-v1.8", "mi355x-288gb", 8, 3200),
         ("g4-standard-384", "rtx-pro-6000-server-96gb", 8, 400),
         ("ml.p5.48xlarge", "h100-sxm-80gb", 8, 3200),
+        ("u-p6e-gb200x72", "gb200-nvl72", 72, 28800),
+        ("Standard_ND96is_H100_v5", "h100-sxm-80gb", 8, 80),
+        ("ND128is_GB200_v6", "gb200-nvl72", 4, 160),
+        ("gx3-48x240x2l40s", "l40s-48gb", 2, 96),
+        ("ecs.gn7e-c16g1.32xlarge", "a100-sxm-80gb", 8, 64),
+        ("H100-SXM-8-80G", "h100-sxm-80gb", 8, 20),
+        ("gpu-b200-sxm/8gpu-160vcpu-1792gb", "b200-sxm-180gb", 8, 3200),
     ],
 )
 def test_an_instance_type_is_a_node(name: str, gpu: str, gpus: int, gbit_per_s: float) -> None:
     for stated in ({"instance_type": name}, {"gpu": name}):
         hardware = _hardware(**stated)
         assert (hardware.gpu.name, hardware.gpus_per_node, hardware.internode_gbit_per_s) == (gpu, gpus, gbit_per_s)
+
+
+@pytest.mark.parametrize(
+    ("name", "gpu", "gpus"),
+    [
+        ("VM.GPU.A100.40G.1", "a100-sxm-40gb", 1),
+        ("gpu_1x_rtx6000", "quadro-rtx-6000-24gb", 1),
+        ("gpu-mi300x8-1536gb", "mi300x-192gb", 8),
+        ("gx3d-160x1792x8gaudi3", "gaudi3-128gb", 8),
+    ],
+)
+def test_an_instance_type_whose_network_is_not_stated(name: str, gpu: str, gpus: int) -> None:
+    assert "network_gbit_per_s" not in instance(name)
+    hardware = _hardware(instance_type=name)
+    assert (hardware.gpu.name, hardware.gpus_per_node) == (gpu, gpus)
 
 
 def test_groups_of_an_inventory_too() -> None:

@@ -25,6 +25,18 @@ def test_memory_of_slices_of_h100(profile: str, gib: float, slices: int) -> None
     assert gpu.gpus_per_node == 8 * slices
 
 
+@pytest.mark.parametrize("ending", ["+me", "+me.all", "+gfx", "-me"])
+def test_video_units_change_neither_memory_nor_sms(ending: str) -> None:
+    # 1g.10gb+me of the MIG user guide: the same fractions, one NVDEC more.
+    assert catalog.gpu(f"h100-sxm-80gb-mig-1g.10gb{ending}") == catalog.gpu("h100-sxm-80gb-mig-1g.10gb")
+
+
+def test_workstation_cards_are_cut_into_quarters() -> None:
+    whole, part = catalog.gpu("rtx-pro-6000-server"), catalog.gpu("rtx-pro-6000-server-mig-1g.24gb")
+    assert part.dense_tflops["bf16"] == whole.dense_tflops["bf16"] / 4
+    assert 23.5 < part.process_mib / 1024 < 24 and part.compute_capability == "12.0"
+
+
 def test_a_slice_is_a_fraction_of_its_gpu() -> None:
     whole, part = catalog.gpu("h200"), catalog.gpu("H200 MIG 4g.71gb")
     assert part.name == "h200-sxm-141gb-mig-4g.71gb"

@@ -107,3 +107,20 @@ def test_listings_that_tell_too_little(text: str, said: str) -> None:
 def test_a_slice_that_no_profile_has_is_left_out() -> None:
     with pytest.raises(ProblemError, match="split into MIG instances"):
         _detected(HALVES.replace("3g.40gb", "1c.3g.40gb"))
+
+
+BESIDE_A_WHOLE_CARD = """\
+GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77)
+  MIG 1g.10gb+me  Device  0: (UUID: MIG-c6d4f1ef-42e4-5de3-91c7-45d71c87eb3f)
+  MIG 2g.20gb     Device  1: (UUID: MIG-cba663e8-9bed-5b25-b243-5985ef7c9beb)
+GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a78)
+"""
+
+
+def test_one_card_that_is_whole_needs_no_table_of_links(tmp_path: Path) -> None:
+    file = tmp_path / "host.txt"
+    file.write_text(BESIDE_A_WHOLE_CARD)
+    done = CliRunner().invoke(app_of(), ["detect", "--smi", str(file), "--json"])
+    assert done.exit_code == 0, done.output
+    for name in ("h100-sxm-80gb-mig-1g.10gb", "h100-sxm-80gb-mig-2g.20gb", '"h100-sxm-80gb"'):
+        assert name in done.output
