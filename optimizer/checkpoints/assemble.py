@@ -129,7 +129,9 @@ class Stores:
         if bulk is None and self.plan.kv_cache_format is None:
             return None
         plain = sixteen(self.sixteen)
-        return self.plan.facts(bulk or plain, self.most(self.linear) or plain)
+        others = {stored.weight_format for stored in (*self.linear, *self.expert) if stored.bits != 16}
+        others -= {(bulk or plain).weight_format}
+        return self.plan.facts(bulk or plain, self.most(self.linear) or plain, tuple(sorted(others)))
 
 
 def layer_kinds(decoder: Decoder, stores: Stores) -> tuple[tuple[LayerKind, ...], tuple[int, ...]]:

@@ -143,9 +143,12 @@ class Kernels(Facts):
         found = [self.gpus, self.weights.get(weight_format, Support())]
         if quantization is not None and quantization.weight_format == weight_format:
             method = quantization.method.lower()
-            names = [method, f"{method}_{weight_format}"]
+            # Layers of another format in the same checkpoint need their own kernels too.
+            found += [self.weights.get(other, Support()) for other in quantization.other_formats]
+            formats = (weight_format, *quantization.other_formats)
+            names = [method, *(f"{method}_{name}" for name in formats)]
             names += ["int8_activations"] if quantization.activation_format == "int8" else []
-            names += ["fp8_blocks"] if weight_format == "fp8" and quantization.weight_block is not None else []
+            names += ["fp8_blocks"] if "fp8" in formats and quantization.weight_block is not None else []
             found += [self.methods[name] for name in names if name in self.methods]
         return tuple(found)
 

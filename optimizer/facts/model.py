@@ -41,6 +41,8 @@ class Quantization(Facts):
     """``quant_method`` as published (``awq``, ``compressed-tensors``, ``modelopt``...)."""
     weight_format: WeightFormat
     """Of the bulk of the quantised linear layers; codebook formats (nf4, GGUF's) by their width."""
+    other_formats: tuple[WeightFormat, ...] = ()
+    """Of quantised linear layers that are stored in another one (mixed precision)."""
     weight_block: tuple[Count, Count] | None = None
     """Outputs and inputs that share one scale (block fp8)."""
     group_size: Count | None = None

@@ -11,6 +11,8 @@ from optimizer.checkpoints.quantization.stated import StatedQuantization, kv_for
 from optimizer.checkpoints.quantization.storage import Storage, eight, grouped, mxfp4, nvfp4
 from optimizer.facts.model import KvCacheFormat
 
+MIXED = "modelopt_mixed"
+
 
 def modelopt(stated: StatedQuantization) -> QuantizationPlan:
     """``config.json``'s flat form or ``hf_quant_config.json``'s nested one; per-module algorithms under ``quantized_layers``.
@@ -32,8 +34,9 @@ def modelopt(stated: StatedQuantization) -> QuantizationPlan:
                 stored = _algorithm(own, entry.get("quant_algo"), entry.get("group_size"))
                 named.setdefault(stored, []).append(str(name))
         overrides = tuple((own.entries(names), stored) for stored, names in named.items())
+        # Engines have a config of its own for such a checkpoint (``modelopt_mixed``), whatever the file calls its method.
         return QuantizationPlan.of(
-            own.method, None, overrides=overrides, ignored=own.ignored(), kv_cache_format=kv, notes=notes
+            MIXED, None, overrides=overrides, ignored=own.ignored(), kv_cache_format=kv, notes=notes
         )
     if algorithm is None and kv is not None:
         return QuantizationPlan.of(own.method, None, kv_cache_format=kv)
