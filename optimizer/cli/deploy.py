@@ -219,12 +219,15 @@ def _choose(
 def _answer(
     problem: Problem | InventoryProblem, fixed: Fixed, pools: FixedPools | None, limit: float | None
 ) -> AnyAnswer:
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.questions.check import check
-    from optimizer.questions.solve import solve
+    from optimizer.questions.solve import instances_or_pools, solve
     from optimizer.render.progress import LiveLine
 
     with LiveLine() as live:
         if not fixed.any and pools is None:
+            if isinstance(problem, InventoryProblem):
+                return instances_or_pools(problem, time_limit_s=limit, progress=live)
             return solve(problem, time_limit_s=limit, progress=live, repairs=False)
         return check(problem, fixed, pools=pools, time_limit_s=limit, progress=live, repairs=False)
 

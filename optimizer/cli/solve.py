@@ -86,12 +86,13 @@ def solve(
         answered()
         if (simulate or trace) and question.kind not in ("models", "day"):
             answer = _simulated(problem, answer, played)
-    repairable = question.kind != "chain"
-    said = apply(question.stated, answer, apply_repair, out, force) if repairable else None
+    # Of a chain that stands for instances, repairs are of the answer about instances.
+    repairable: Any = getattr(answer, "instances", None) or (answer if question.kind != "chain" else None)
+    said = apply(question.stated, repairable, apply_repair, out, force) if repairable else None
     if svg is not None:
         _draw(answer, svg)
     _show(problem, answer, json, full)
-    if not json and repairable:
+    if not json and repairable is answer:
         say_none(answer, asked=True)
     tell(said)
     _leave(answer, codes.of_solve(answer))

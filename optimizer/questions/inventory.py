@@ -15,7 +15,7 @@ from optimizer.explain.uniform.memory_words import machine_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem, Rate
 from optimizer.reading.inventory_file import inventory_from_dict, load_inventory
-from optimizer.results.answer import WITHIN_SEARCHED, Conflict, Fixed, model_read, with_verification
+from optimizer.results.answer import WITHIN_SEARCHED, Fixed, model_read, with_verification
 from optimizer.results.inventory import InventoryAnswer, LeastObjective, RateRange
 from optimizer.search.inventory.answer import answer_with, answer_without, plan_label, with_plan
 from optimizer.search.inventory.candidates import Candidates
@@ -168,11 +168,6 @@ def _answer(
     said = _ends_left_out(problem, answer) if ranges and answer.status == "optimal" else ()
     if answer.status == "infeasible" and explain != "nothing":
         answer = _explained(problem, answer, fixed or Fixed(), progress, last, repairs=explain == "repairs")
-        if explain == "repairs" and fixed is None and all(_about_room(conflict) for conflict in answer.conflicts):
-            from optimizer.questions.inventory_chain import beyond_two_groups
-
-            left = float("inf") if last is None else last - time.monotonic()
-            answer = replace(answer, explanation=(*answer.explanation, *beyond_two_groups(problem, left)))
     sentences = (
         *refuted,
         *inventory_sentences(problem, answer, found),
@@ -264,12 +259,6 @@ def _explained(
         # It is proved infeasible all the same.
         return answer
     return answer
-
-
-def _about_room(conflict: Conflict) -> bool:
-    from optimizer.questions.inventory_chain import ABOUT_ROOM
-
-    return ABOUT_ROOM.issuperset(conflict.rules)
 
 
 def refuse_unpriced(problem: InventoryProblem) -> None:

@@ -297,15 +297,18 @@ def _joint_conflict(
     problem: AnyPoolsProblem, foil: Fixed, stated: Stated | None, clock: Clock
 ) -> tuple[tuple[Conflict, ...], tuple[PoolsRepair, ...], list[str]]:
     from optimizer.questions.check import check
+    from optimizer.questions.inventory import solve_inventory
     from optimizer.questions.solve import solve
 
     plain: Any = problem.model_copy(update={"serving": "joint"})
     joint = stated.changed({"serving": None}) if stated is not None else None
-    found: Any = (
-        check(plain, foil, stated=joint, time_limit_s=clock.left_s)
-        if foil.any
-        else solve(plain, stated=joint, time_limit_s=clock.left_s)
-    )
+    found: Any
+    if foil.any:
+        found = check(plain, foil, stated=joint, time_limit_s=clock.left_s)
+    elif isinstance(plain, InventoryProblem):
+        found = solve_inventory(plain, time_limit_s=clock.left_s)
+    else:
+        found = solve(plain, stated=joint, time_limit_s=clock.left_s)
     repairs = tuple(
         PoolsRepair(one.changes, one.sentence, getattr(one.result, "label", one.result)) for one in found.repairs
     )

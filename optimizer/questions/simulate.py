@@ -38,7 +38,9 @@ def simulate(problem: AnyProblem, answer: Any, *, trace: Path | None = None, see
     if trace is None:
         return answer
     refuse_several(problem, "--trace")
-    if kind_of(problem) == "chain":
+    from optimizer.results.chain import ChainAnswer
+
+    if isinstance(answer, ChainAnswer):
         raise ProblemError("--trace", "plays requests; a chain's load is tokens/s, with no requests to play")
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
 

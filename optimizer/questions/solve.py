@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, cast, overload
 
 from optimizer.reading.question import kind_of
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
 @overload
 def solve(problem: Problem, **options: Unpack[SolveOptions]) -> Answer | PoolsAnswer: ...
 @overload
-def solve(problem: InventoryProblem, **options: Unpack[SolveOptions]) -> InventoryAnswer | ClusterPoolsAnswer: ...
+def solve(
+    problem: InventoryProblem, **options: Unpack[SolveOptions]
+) -> InventoryAnswer | ClusterPoolsAnswer | ChainAnswer: ...
 @overload
 def solve(problem: ChainProblem, **options: Unpack[SolveOptions]) -> ChainAnswer: ...
 @overload
@@ -64,7 +67,8 @@ def solve(
         progress: called with each improvement while the search runs.
         stated: the problem file, so that repairs speak of what it says; left out, of what resolves to it.
         all_conflicts: list every minimal conflict of an infeasible problem, not the plainest alone (``hardware:``).
-        repairs: look for the smallest changes that make an infeasible problem feasible.
+        repairs: look for the smallest changes that make an infeasible problem feasible; with ``cluster:``, for one chain over more than
+            two groups as well, which is the answer where it carries the demand and nothing else is asked.
         gap: the share of the value that the proved bound may be away from it, where that is enough: the search ends there
             (``cluster:``, ``kind: chain``; ``hardware:`` is proved at once). 0 searches on for as long as there is time.
 
@@ -151,8 +155,27 @@ def _of_equal_nodes(
 
 def _of_inventory(
     problem: InventoryProblem, time_limit_s: float | None, progress: Progress | None, repairs: bool, gap: float
+) -> InventoryAnswer | ClusterPoolsAnswer | ChainAnswer:
+    """Instances or pools; where repairs are looked for and there is no room for joint instances, one chain that is enough."""
+    started = time.monotonic()
+    found = instances_or_pools(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs, gap=gap)
+    if problem.serving != "joint" or found.status != "infeasible" or not repairs:
+        return found
+    from optimizer.questions.inventory_chain import with_chain
+
+    left = None if time_limit_s is None else time_limit_s - (time.monotonic() - started)
+    return with_chain(problem, cast("InventoryAnswer", found), time_limit_s=left, progress=progress, gap=gap)
+
+
+def instances_or_pools(
+    problem: InventoryProblem,
+    *,
+    time_limit_s: float | None = None,
+    progress: Progress | None = None,
+    repairs: bool = False,
+    gap: float = 0.0,
 ) -> InventoryAnswer | ClusterPoolsAnswer:
-    """Joint instances, pools, or the better of both, as the problem's ``serving`` says."""
+    """Joint instances, pools, or the better of both, as the problem's ``serving`` says. Arguments as for ``solve``."""
     from optimizer.questions.inventory import solve_inventory
 
     if problem.serving == "joint":

@@ -18,7 +18,11 @@ def chain_data(answer: ChainAnswer) -> dict[str, Any]:
     """Everything in a chain answer as JSON-ready data."""
     data = asdict(answer)
     value, bound, gap = (data.pop(name) for name in ("value", "bound", "gap"))
-    objective = None
+    objective, instances = None, None
+    if answer.instances is not None:
+        from optimizer.render.inventory import inventory_data
+
+        instances = inventory_data(answer.instances)
     if answer.placement:
         objective = {"value": value, "bound": bound, "gap": gap, "unit": "tokens/s", "terms": {"tokens_per_s": value}}
     return {
@@ -30,8 +34,9 @@ def chain_data(answer: ChainAnswer) -> dict[str, Any]:
         "rules": [],
         "conflicts": [],
         "repairs": [],
-        "cost_source": "table",
+        "cost_source": "table" if answer.demand is None else "analytic",
         **data,
+        "instances": instances,
         "optimum": chain_data(answer.optimum) if answer.optimum else None,
     }
 

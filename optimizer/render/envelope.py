@@ -241,6 +241,7 @@ def _cluster_models(properties: dict[str, Any], inner: dict[str, Any]) -> None:
 
 
 def _chain(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    properties["instances"] = {"anyOf": [{"$ref": "#/$defs/InventoryAnswer"}, {"type": "null"}]}
     for name in ("value", "bound", "gap"):
         properties.pop(name)
     numbers = {name: {"type": "number"} for name in ("tokens_per_s", "bound_tokens_per_s")}

@@ -41,6 +41,7 @@ def report(
     from optimizer.reporting.build import Built, build_report, report_of
     from optimizer.reporting.ledger import Ledger
     from optimizer.reporting.sections.curves import curves_section
+    from optimizer.results.chain import ChainAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.pools import PoolsAnswer
 
@@ -67,7 +68,7 @@ def report(
 
         sections = cluster_pools_sections(cast("InventoryProblem", problem), answer, ledger)
         verdict = pools_verdict(answer)
-    elif kind == "inventory":
+    elif kind == "inventory" and not isinstance(answer, ChainAnswer):
         from optimizer.reporting.inventory import inventory_pictures, inventory_sections, inventory_verdict
 
         inventory = cast("InventoryProblem", problem)
@@ -76,13 +77,23 @@ def report(
     else:
         from optimizer.reporting.chain import chain_pictures, chain_sections, chain_verdict
 
-        chain = cast("ChainProblem", problem)
+        chain = _chain_of(problem)
         sections, drawn = chain_sections(chain, answer, ledger), chain_pictures(answer)
         verdict = chain_verdict(answer)
     if front or curve:
         sections.append(curves_section(front, curve))
     built = report_of(problem.name, *verdict, sections, ledger)
     return Built(built, None, tuple(front), tuple(curve), drawn)
+
+
+def _chain_of(problem: AnyProblem) -> ChainProblem:
+    """The chain that an answer is about: of the file, or that of an inventory whose instances it stands for."""
+    if kind_of(problem) == "chain":
+        return cast("ChainProblem", problem)
+    from optimizer.questions.chain_costs import priced
+    from optimizer.questions.inventory_chain import as_chain
+
+    return priced(as_chain(cast("InventoryProblem", problem)))
 
 
 def _of_one_rate(answer: Any) -> str:

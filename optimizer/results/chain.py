@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from optimizer.results.answer import Status, Verification
+from optimizer.results.inventory import InventoryAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,18 @@ class BoundProof:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainDemand:
+    """What an inventory's requests ask of the chain that stands for its instances."""
+
+    requests_per_s: float
+    """Asked for."""
+    tokens_per_request: int
+    """That pass every layer: the prompt, and all of the answer but its last token."""
+    carried_requests_per_s: float
+    """That the chain's tokens/s are enough for; above what is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class ChainAnswer:
     """What ``solve_chain`` found, or ``check`` about a placement. ``value`` and ``bound`` in tokens/s; ``gap`` = (bound - value) / value.
 
@@ -121,3 +134,7 @@ class ChainAnswer:
     """Of ``check``: whether the placement carries anything; None: nothing was proposed."""
     optimum: ChainAnswer | None = None
     """Of ``check``: the best placement."""
+    demand: ChainDemand | None = None
+    """Of ``cluster:``, where no set of instances keeps every rule and a chain was chosen: what requests ask of it."""
+    instances: InventoryAnswer | None = None
+    """Of ``cluster:`` likewise: the answer about instances, with what conflicts and what would help."""

@@ -52,7 +52,7 @@ def solve_inventories(
 ) -> Iterator[Point]:
     """Points in order; what goes wrong at one is its own point."""
     from optimizer.questions.inventory import solve_inventory
-    from optimizer.questions.solve import solve
+    from optimizer.questions.solve import instances_or_pools
 
     for spec in specs:
         try:
@@ -60,7 +60,7 @@ def solve_inventories(
             answer: InventoryAnswer | ClusterPoolsAnswer = (
                 solve_inventory(problem, time_limit_s=time_limit_s, ranges=False, explain="conflict")
                 if problem.serving == "joint"
-                else solve(problem, time_limit_s=time_limit_s, repairs=False)
+                else instances_or_pools(problem, time_limit_s=time_limit_s)
             )
         except ProblemError as error:
             yield failed(spec, str(error))

@@ -47,10 +47,10 @@ class PoolNodeSets(NodeSets):
 
     def solved(self, nodes: Nodes, index: int, explain: Literal["nothing", "conflict"]) -> tuple[Point, bool]:
         """(the point of a set, whether its verification passed)."""
-        from optimizer.questions.solve import solve
+        from optimizer.questions.solve import instances_or_pools
 
         problem = self.of(nodes)
-        answer = solve(problem, time_limit_s=self._left(), repairs=False)
+        answer = instances_or_pools(problem, time_limit_s=self._left())
         spec = Spec(index, *self.named(nodes))
         return any_point(replace(spec, gpus=problem.gpus), problem, answer), answer.verification.passed
 
