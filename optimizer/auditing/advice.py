@@ -72,7 +72,7 @@ def _resources(statement: Statement, context: Context, proposed: Proposed) -> It
     if _MORE.search(text) or _NEEDS.search(text):
         return
     spare = re.search(
-        r"\b(\d{1,5}) (?:spare|free|idle|unused|remaining|leftover|available extra) GPUs?\b(?! hours?)",
+        r"(?<!\bof )(?<!\bvon )\b(\d{1,5}) (?:spare|free|idle|unused|remaining|leftover|available extra) GPUs?\b(?! hours?)",
         text,
         re.IGNORECASE,
     )

@@ -129,7 +129,9 @@ class Context:
                 flags.setdefault(which, (value, line))
         prose = tuple(s for s in self.statements if s.line not in self.command_lines)
         hardware = self.problem.hardware
-        return proposed_strategy(prose, flags) or strategy_of_layout(prose, hardware.gpus_per_node, hardware.gpus)
+        return proposed_strategy(prose, flags, hardware.gpus) or strategy_of_layout(
+            prose, hardware.gpus_per_node, hardware.gpus
+        )
 
     @cached_property
     def rows(self) -> dict[int, MetricRow]:

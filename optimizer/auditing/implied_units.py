@@ -117,7 +117,7 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
             measure, "requests/s", tuple(1.0 / s for s in PERIODS[behind["period"].lower()]), behind["period"]
         )
     if not re.search(r"\d\s*[×x*÷/+]\s*$", before) and _is_money(text, measure):
-        if _MILLION.search(text):
+        if _MILLION.search(text) and not behind:  # "43.20 an hour, 6.00 for a million tokens"
             return _scaled(measure, "money/million", (1.0,))
         named = {behind["period"].lower()} if behind else periods if len(periods) == 1 else _said_before(before)
         if not behind and len(periods) > 1 and not named:

@@ -110,7 +110,9 @@ def _crossing(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[
         return
     gpus = degrees.tp if tensor else degrees.tp * degrees.pp
     crosses = gpus > hardware.gpus_per_node
-    says = bool(crossing) != sentence.has("negation")
+    found = crossing or inside
+    assert found is not None  # one of them is
+    says = bool(crossing) != sentence.has("negation", *_between_commas(text, found))
     what = f"A {'TP group' if tensor else 'replica'} of {degrees.label} takes {gpus} GPUs, and a node has {hardware.gpus_per_node}"
     yield _claim(
         sentence, crosses == says, f"{what}: it {'spans nodes' if crosses else 'stays inside one'}.", degrees.label,
@@ -118,6 +120,19 @@ def _crossing(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[
     )  # fmt: skip
 
 
+def _between_commas(text: str, found: re.Match[str]) -> tuple[int, int]:
+    """The part of a sentence around what is said, so that "never" in another part denies nothing here."""
+    ends = [comma.start() for comma in re.finditer(r"[,;]\s", text)]
+    start = max((end for end in ends if end <= found.start()), default=0)
+    return start, min((end for end in ends if end >= found.end()), default=len(text))
+
+
+_THERE_ARE = re.compile(
+    r"\b(?:of|von|der|des|sur)\s(?:the\s|den\s|les\s|its\s)?\d+\s(?:free|freien|libres?)\b"
+    r"|^\W*(?:free|freie|GPU libres)\s?(?:GPUs?|cards?|Karten)?\s?(?:of|there|von|:)",
+    re.IGNORECASE,
+)
+"""``32 of 48 free GPUs``, ``Free GPUs of h100: 16``: those that may be used, and none that stay idle."""
 _UNUSED = re.compile(
     r"\b(?:nicht|not|ne)\s(?:gebraucht|benötigt|genutzt|verwendet|belegt|needed|used|in use|servent pas)\b",
     re.IGNORECASE,
@@ -143,6 +158,8 @@ def _idle(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[Clai
         or any(m.dimension for m in sentence.measures)
         or sentence.strategies
     ):
+        return
+    if _THERE_ARE.search(text):
         return
     idle = hardware.gpus - degrees.gpus
     node, cards = _NODE_IDLE.search(text), _CARDS_IDLE.search(text)

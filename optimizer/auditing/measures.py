@@ -35,7 +35,7 @@ NUMBER_WORDS = {
 _PER_SECOND = (
     r"(?:\s?/\s?s(?:ec(?:ond)?s?)?\b|\s(?:per|each|every|a)\s+second\b|\s(?:pro|je)\s+Sekunde\b|\spar\s+seconde\b)"
 )
-_SIZE = r"[KMGTPkmgt]i?(?:B(?:ytes?)?|o(?:ctets?)?)(?![A-Za-z])"
+_SIZE = r"(?:[KMGTPkmgt]i?B(?:ytes?)?|(?:[KMGTP]i?|[kmgt]i|k)o(?:ctets?)?|[mgt]octets?)(?![A-Za-z])"
 _SPELLED = r"(?:kibi|mebi|gibi|tebi|kilo|mega|giga|tera)(?:bytes?|octets?|bits?)"
 _CALLS = (
     r"(?:requests?|reqs?|req|queries|query|prompts|calls|chats|mails|e-mails|emails|messages|documents|questions|tickets"

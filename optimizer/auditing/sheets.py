@@ -17,6 +17,9 @@ _FIGURE_TITLES = re.compile(
     re.IGNORECASE,
 )
 
+_NOTHING = frozenset({"-", "–", "—"})
+"""Cells of what has no unit, or no value."""
+
 
 def with_sheets(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
     """The statements, with runs of tab-separated lines as table rows and units beside their figures."""
@@ -57,7 +60,8 @@ def _rows(run: tuple[Statement, ...]) -> list[Statement]:
 def _arranged(row: Statement) -> Statement:
     """Units behind their figures, the columns before the figure as one title."""
     titles = [title.strip() for title in row.header]
-    cells = [*row.cells, *[""] * (len(titles) - len(row.cells))]
+    cells = ["" if cell.strip() in _NOTHING else cell for cell in row.cells]
+    cells += [""] * (len(titles) - len(cells))
     unit = next((i for i, title in enumerate(titles) if _UNIT_TITLES.match(title)), None)
     figure = next((i for i, title in enumerate(titles) if _FIGURE_TITLES.match(title)), None)
     if not figure or (unit is None and figure < 2):

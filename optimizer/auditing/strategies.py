@@ -134,13 +134,43 @@ def mentions(text: str) -> Iterator[Mention]:
         yield Mention((("dp", int(found["a"])),), found.group())
 
 
-def proposed_strategy(statements: tuple[Statement, ...], flags: dict[str, tuple[int, int]]) -> Proposed | None:
+def proposed_strategy(
+    statements: tuple[Statement, ...], flags: dict[str, tuple[int, int]], gpus: int | None = None
+) -> Proposed | None:
     """What the report proposes; a report that names its strategy only in a recommendation is taken at that.
 
     Args:
         statements: the report without its launch commands.
         flags: degree to (value, line) of the launch command.
+        gpus: how many there are; replicas that would take more are not the strategy's. None: not looked at.
     """
+    found = _by_its_names(statements, flags)
+    if found is None or "dp" in found.named:
+        return found
+    for copies, line in _copies(statements):
+        if gpus is None or found.tp * found.pp * copies <= gpus:
+            return replace(found, dp=copies, named=found.named | {"dp"}, line=found.line or line)
+    return found
+
+
+def _copies(statements: tuple[Statement, ...]) -> Iterator[tuple[int, int]]:
+    """How many replicas a report says that it runs, with the line: ``two independent replicas, each over four cards``."""
+    for statement in statements:
+        aside = hypothetical(statement) and not _RECOMMENDED.search(statement.text)
+        if not statement.readable or statement.kind == "heading" or aside:
+            continue
+        if statement.kind == "row":
+            if _COPIES_TITLE.match(statement.cells[0].strip()) and (value := _only_count(statement)):
+                yield value, statement.line
+            continue
+        for sentence in re.split(r"(?<=[.;!?])\s", statement.text):
+            found = _HAS_COPIES.search(sentence)
+            if found and not _OF_A_LOSS.search(sentence):
+                yield _number(found["n"]), statement.line
+
+
+def _by_its_names(statements: tuple[Statement, ...], flags: dict[str, tuple[int, int]]) -> Proposed | None:
+    """The strategy as its degrees are named, replicas that are only counted aside."""
     plain = tuple(s for s in statements if s.readable and not hypothetical(s))
     advised = tuple(s for s in statements if s.readable and _RECOMMENDED.search(s.text))
     if not flags and not any(len(mention.degrees) > 1 for s in plain for mention in mentions(_spelled(s.text))):
@@ -197,8 +227,11 @@ _ROW = re.compile(
 
 def _of_row(statement: Statement) -> tuple[str, int] | None:
     """A degree from a row ``Tensor parallel | 8 | chosen``, where the column holds one value and no comparison."""
-    if statement.kind != "row" or len(statement.cells) < 2 or not re.fullmatch(r"\d{1,4}", statement.cells[1].strip()):
+    if statement.kind != "row" or len(statement.cells) < 2:
         return None
+    if not re.fullmatch(r"\d{1,4}", statement.cells[1].strip()):
+        named, value = _ROW.search(statement.cells[0].strip()), _only_count(statement)
+        return ((named["short"] or named["word"][0] + "p").lower(), value) if named and value else None
     if len(statement.header) > 1 and not re.fullmatch(
         r"(?:values?|figures?|setting|choice|degree|wert|valeur|)", statement.header[1].strip(), re.IGNORECASE
     ):
@@ -207,6 +240,16 @@ def _of_row(statement: Statement) -> tuple[str, int] | None:
     if not found:
         return None
     return (found["short"] or found["word"][0] + "p").lower(), int(statement.cells[1])
+
+
+def _only_count(statement: Statement) -> int | None:
+    """The count of a row whose other cells are empty or dashes: ``Replicas | – | 2``."""
+    cells = [cell.strip() for cell in statement.cells[1:] if cell.strip() not in ("", "-", "–", "—")]
+    return int(cells[0]) if len(cells) == 1 and re.fullmatch(r"\d{1,4}", cells[0]) else None
+
+
+def _number(word: str) -> int:
+    return int(word) if word.isdigit() else SMALL[word.lower()]
 
 
 def digits(text: str) -> str:
@@ -237,6 +280,22 @@ _COPIES = re.compile(
     re.IGNORECASE,
 )
 _NUMBERS = "|".join(SMALL)
+_COPY_WORD = r"(?:replicas|copies|instances|engines|Replikaten?|Repliken|Instanzen|Kopien|répliques|copies|exemplaires)"
+_HAS_COPIES = re.compile(
+    rf"(?<![\w.,/×x-])(?<!of )(?<!the )(?<!die )(?<!les )(?<!beide )(?P<n>\d{{1,3}}|{_NUMBERS})\s"
+    rf"(?:(?!per\b|more\b|other\b|weitere)[\w-]+\s){{0,2}}?{_COPY_WORD}\b"
+    r"(?!\s(?:per|each|on each|pro|je|par|an?)\s(?:node|server|machine|host|Knoten|Server|Rechner|nœud|serveur))",
+    re.IGNORECASE,
+)
+"""``two independent replicas``; "the two replicas" go on about what was said."""
+_COPIES_TITLE = re.compile(
+    r"(?:replicas?|copies|instances?|Replikate?|Instanzen|répliques?)(?:\s\(DP\))?$", re.IGNORECASE
+)
+_OF_A_LOSS = re.compile(
+    r"\b(?:fail\w*|los(?:e|t|s|ing)\w*|remain\w*|left|survive\w*|only|dead|down|Ausfall|fällt|bleib\w*|nur|reste\w*|panne|seulement"
+    r"|TP\W?\d+ (?:would|gives)|at least|at most|up to|room)\b",
+    re.IGNORECASE,
+)
 _WITH_COPIES = re.compile(
     r"\b(?:TP|tensor)\W?\w*\W{1,3}\w*\s?(?:with|and|mit|und|et|avec|×|x|on)\s"
     rf"(?:\d{{1,3}}|{_NUMBERS})\s(?:\w+\s)?(?:replicas|Replik|réplique|instances|Instanz)",
@@ -247,6 +306,6 @@ _DEGREE = re.compile(rf"(?P<what>\bparallelism (?:of|with) degree (?:of )?)(?P<n
 _OVER = re.compile(
     r"(?P<what>tensor[\s-]parallel(?:ism|ly)?|Tensor-?[Pp]arallelität|parallélisme (?:de )?tenseur\w*)"
     r"(?:\s\w+){0,2}?\s(?:over|across|on|of|with|über|auf|von|sur|à)\s(?:all |the |alle |les )?"
-    rf"(?P<n>\d{{1,3}}|{'|'.join(SMALL)})\s(?P<cards>GPUs?|cards?|accelerators?|devices|Karten|cartes|GPU)\b",
+    rf"(?P<n>\d{{1,3}}|{'|'.join(SMALL)})\s(?P<cards>GPUs?|cards?|accelerators?|devices|Karten|cartes|GPU|[ABHLV]\d{{1,3}}S?s?|MI\d{{3}}X?s?)\b",
     re.IGNORECASE,
 )

@@ -38,7 +38,7 @@ def problem() -> Any:
 def plan_of(text: str, problem: Any) -> list[tuple[int | None, int | None, int | None]]:
     statements = read_report(text)
     plan = read_plan(statements, commands_in(statements), problem, GroupNames(problem))
-    return [(one.tp, one.pp, one.count) for one in plan.groups]
+    return [(one.tp, one.pp, one.count) for shapes in plan.groups for one in shapes]
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,12 @@ class GroupNames:
         sure = frozenset(i for groups in found if len(groups) == 1 for i in groups)
         return sure | frozenset(i for groups in found if not groups & sure for i in groups)
 
+    def without(self, text: str) -> str:
+        """A text with an X for every name of a group, whose words then mean nothing else ("the old nodes")."""
+        for one in reversed(self.find(text)):
+            text = f"{text[: one.start]}X{text[one.end :]}"
+        return text
+
     def of_line(self, text: str, cells: tuple[str, ...]) -> frozenset[int]:
         """The groups of a line; in a row of a table a cell that is nothing but a group's name names it."""
         alone = {cell.strip().casefold() for cell in cells}

@@ -16,7 +16,7 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.inventory.groups import GroupNames
 from optimizer.auditing.inventory.ledger import InventoryLedger, answer_about, ledger_of
 from optimizer.auditing.inventory.places import judge_places
-from optimizer.auditing.inventory.plan import ReportPlan, groups_of_command, read_plan
+from optimizer.auditing.inventory.plan import GroupPlan, ReportPlan, groups_of_command, nothing_planned, read_plan
 from optimizer.auditing.inventory.proposed import judge_proposed, label_of
 from optimizer.auditing.inventory.views import GroupContext, group_context
 from optimizer.auditing.inventory.whole import judge_whole
@@ -53,7 +53,8 @@ _COUNTS_OF_ALL = frozenset(
         "total_memory",
         "request_rate",
         "losses",
-        "idle",
+        "idle GPUs",
+        "advice",
     }
 )
 
@@ -68,27 +69,39 @@ def audit_inventory(report_text: str, problem: InventoryProblem) -> AuditResult:
     statements = statements_of(report_text)
     names = GroupNames(problem)
     first = Context(problem.instance_problem(problem.groups[0], problem.groups[0].nodes), statements)
-    plan = read_plan(statements, first.commands, problem, names)
+    plan = (
+        read_plan(statements, first.commands, problem, names)
+        if problem.serving == "joint"
+        else nothing_planned(problem)
+    )
     answer = answer_about(problem, plan)
     ledger = ledger_of(problem, plan, answer)
-    views = [group_context(problem, index, one, _share(ledger, index), first) for index, one in enumerate(plan.groups)]
-    told = [judged(view) for view in views]
+    views = [
+        (index, group_context(problem, index, one, _share(ledger, index, shapes), first))
+        for index, shapes in enumerate(plan.groups)
+        for one in shapes
+    ]
+    told = [(index, judged(view)) for index, view in views]
     meant = _groups_meant(statements, first, names)
-    by_sentence = _own_claims(statements, first, views[0], problem, plan, ledger, names)
+    by_sentence = _own_claims(statements, first, views[0][1], problem, plan, ledger, names)
     found: dict[int, list[Claim]] = {}
     for statement in statements:
         found[statement.line] = [
             *by_sentence[statement.line],
             *_agreed(
-                [view[statement.line] for view in told], meant[statement.line], by_sentence[statement.line], names
+                [(index, view[statement.line]) for index, view in told],
+                meant[statement.line],
+                by_sentence[statement.line],
+                names,
             ),
         ]
     return result_of(problem.name, _label(plan, problem), statements, found)
 
 
-def _share(ledger: InventoryLedger, index: int) -> float | None:
+def _share(ledger: InventoryLedger, index: int, shapes: tuple[GroupPlan, ...]) -> float | None:
+    """The part of all requests that the instances of one shape get; None where it is not known."""
     share = ledger.groups[index].get("share")
-    return None if share is None else share / 100
+    return None if share is None or len(shapes) > 1 else share / 100
 
 
 def _label(plan: ReportPlan, problem: InventoryProblem) -> str | None:
@@ -145,19 +158,19 @@ def _own_claims(
 
 
 def _agreed(
-    views: list[list[SentenceClaim]], meant: dict[str, frozenset[int]], own: list[Claim], names: GroupNames
+    views: list[tuple[int, list[SentenceClaim]]], meant: dict[str, frozenset[int]], own: list[Claim], names: GroupNames
 ) -> Iterator[Claim]:
     """One verdict for each figure of a line, from the views of the groups that its sentence may mean."""
     taken = {claim.stated for claim in own if claim.stated}
-    keys = dict.fromkeys(_key(one) for view in views for one in view)
+    keys = dict.fromkeys(_key(one) for _, view in views for one in view)
     for key in keys:
         sentence = key[0]
-        listed = [[one.claim for one in view if _key(one) == key] for view in views]
-        groups = _of_clause(sentence, key[1], names) or meant.get(sentence) or frozenset(range(len(views)))
-        relevant = [claims for index, claims in enumerate(listed) if index in groups]
+        listed = [(index, [one.claim for one in view if _key(one) == key]) for index, view in views]
+        groups = _of_clause(sentence, key[1], names) or meant.get(sentence) or frozenset(index for index, _ in views)
+        relevant = [claims for index, claims in listed if index in groups]
         right = [claim for claims in relevant for claim in claims if claim.verdict == "confirmed"]
         wrong = [[claim for claim in claims if claim.verdict in _BAD] for claims in relevant]
-        same = set(listed[0]).intersection(*map(set, listed[1:]))
+        same = set(listed[0][1]).intersection(*(claims for _, claims in listed[1:]))
         certain = [claim for claim in same if claim.verdict in _BAD and not _of_ledger(claim)]
         everywhere = _EVERY.search(sentence) and len(groups) > 1
         if certain:
@@ -166,8 +179,8 @@ def _agreed(
             yield right[0]
         elif (all(wrong) or (everywhere and any(wrong))) and key[1] not in taken:
             first = next(claims[0] for claims in wrong if claims)
-            aside = HYPOTHETICAL.search(sentence)
-            if not aside and not _may_be_of_all(first, bool(meant.get(sentence))):
+            aside = HYPOTHETICAL.search(names.without(sentence))
+            if not aside and not _may_be_of_all(first, bool(meant.get(sentence)), sentence):
                 yield first
         else:
             yield from dict.fromkeys(c for claims in relevant for c in claims if c.verdict == "unsupported")
@@ -199,9 +212,19 @@ def _of_ledger(claim: Claim) -> bool:
     return claim.parsed is None or claim.parsed.quantity.split("/")[0] in _ledger_ids() or ":" in claim.parsed.quantity
 
 
-def _may_be_of_all(claim: Claim, named: bool) -> bool:
-    """Whether a figure that is wrong for each group may be one of all together, or of what one group gets of it."""
+def _may_be_of_all(claim: Claim, named: bool, sentence: str) -> bool:
+    """Whether a figure that is wrong for each group may be one of all together, or of what one group or stage gets of it."""
     if claim.parsed is None:
         return False
     quantity = claim.parsed.quantity.split("/")[0]
+    if quantity == "advice":
+        return "GPUs" in claim.reason
+    if quantity in ("strategy", "idle GPUs") and not _DEGREE.match(claim.stated or ""):
+        return True  # GPUs in use and idle: the inventory's own ledger has them
+    if quantity in ("layers", "blocks") and _STAGES.search(sentence):
+        return True
     return claim.parsed.unit in _OF_ALL or (quantity in _COUNTS_OF_ALL and not named)
+
+
+_DEGREE = re.compile(r"(?:TP|PP|EP)\W?\d|DP\W?\d")
+_STAGES = re.compile(r"\b(?:stages?|Stufen?|étages?)\b", re.IGNORECASE)

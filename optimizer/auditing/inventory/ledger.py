@@ -35,8 +35,9 @@ def answer_about(problem: InventoryProblem, plan: ReportPlan) -> InventoryAnswer
     if not plan.complete or problem.serving != "joint":
         return None
     instances = tuple(
-        ProposedInstance(group=group.name, tp=one.tp or 1, pp=one.pp or 1, count=one.count)
-        for group, one in zip(problem.groups, plan.groups, strict=True)
+        ProposedInstance(group=group.name, tp=one.tp or 1, pp=one.pp or 1, ep=one.ep or 1, count=one.count)
+        for group, shapes in zip(problem.groups, plan.groups, strict=True)
+        for one in shapes
         if one.count
     )
     try:
@@ -90,7 +91,7 @@ def _demand(problem: InventoryProblem) -> Values:
 def _of_group(
     problem: InventoryProblem, index: int, group: NodeGroup, plan: ReportPlan, answer: InventoryAnswer | None
 ) -> Values:
-    gpu, proposed = group.gpu, plan.groups[index]
+    gpu, sizes = group.gpu, {one.instance_gpus for one in plan.groups[index]}
     nominal = min(NOMINAL_GB, key=lambda size: abs(size * 1e9 - gpu.memory_bytes)) * 1e9
     found: Values = {
         "gpus": group.gpus, "nodes": group.nodes, "gpus_per_node": group.gpus_per_node, "free_per_node": group.free_gpus,
@@ -111,19 +112,19 @@ def _of_group(
     if group.price_per_gpu_hour is not None:
         found |= {"price": group.price_per_gpu_hour, "price_all": group.price_per_gpu_hour * group.gpus}
         found["price_node"] = group.price_per_gpu_hour * group.free_gpus
-    if proposed.instance_gpus is not None:
-        found["instance_gpus"] = proposed.instance_gpus
+    if len(sizes) == 1 and (size := sizes.pop()) is not None:
+        found["instance_gpus"] = size
         if group.price_per_gpu_hour is not None:
-            found["price_instance"] = group.price_per_gpu_hour * proposed.instance_gpus
-    if proposed.used is not None:
-        used = proposed.used
+            found["price_instance"] = group.price_per_gpu_hour * size
+    used, instances = plan.used(index), plan.instances(index)
+    if used is not None:
         found |= {"used": used, "spare": group.gpus - used, "memory_used": nominal * used}
         if gpu.tdp_watts:
             found["power_used"] = gpu.tdp_watts * used
         if group.price_per_gpu_hour is not None:
             found["price_used"] = group.price_per_gpu_hour * used
-    if proposed.count is not None:
-        found["instances"] = proposed.count
+    if instances is not None:
+        found["instances"] = instances
     pools = [] if answer is None else [pool for pool in answer.pools if pool.where == group.name]
     if len(pools) == 1:
         found |= _of_pool(pools[0], problem)

@@ -47,7 +47,8 @@ _UNUSED = re.compile(
     r"\b(?:idle|unused|stays? free|in reserve|not used|no instances?|nothing runs|ungenutzt|frei bleib\w*|bleib\w* frei|inutilisée?s?)\b",
     re.IGNORECASE,
 )
-_CUT = re.compile(r"[,;:.]\s|\s(?:and|und|et|while|whereas|während|tandis que)\s", re.IGNORECASE)
+_CUT = re.compile(r"[,;:.]\s|\s(?:\+|and|und|et|while|whereas|während|tandis que)\s", re.IGNORECASE)
+_SHAPE = re.compile(r"\bTP\W?\d")
 _COLUMNS = {
     "tp": re.compile(r"^(?:TP|tensor.*)$", re.IGNORECASE),
     "pp": re.compile(r"^(?:PP|pipeline.*|stages?)$", re.IGNORECASE),
@@ -61,14 +62,15 @@ class GroupPlan:
 
     tp: int | None = None
     pp: int | None = None
+    ep: int | None = None
     count: int | None = None
     line: int = 0
     """Where the report says it first."""
 
     @property
     def instance_gpus(self) -> int | None:
-        """GPUs of one instance."""
-        return None if self.tp is None else self.tp * (self.pp or 1)
+        """GPUs of one instance; experts over more ranks than TP are over engine replicas of it."""
+        return None if self.tp is None else max(self.tp, self.ep or 1) * (self.pp or 1)
 
     @property
     def used(self) -> int | None:
@@ -79,52 +81,98 @@ class GroupPlan:
 
 @dataclass(frozen=True, slots=True)
 class ReportPlan:
-    """What is proposed for each group of the inventory, in its order."""
+    """What is proposed for each group of the inventory, in its order: instances of one shape or of several; at least one entry each."""
 
-    groups: tuple[GroupPlan, ...]
+    groups: tuple[tuple[GroupPlan, ...], ...]
 
     @property
     def complete(self) -> bool:
         """Whether every group's instances are known, and there are some."""
-        return all(one.used is not None for one in self.groups) and any(one.used for one in self.groups)
+        return all(self.used(index) is not None for index in range(len(self.groups))) and any(
+            self.used(index) for index in range(len(self.groups))
+        )
+
+    def used(self, index: int) -> int | None:
+        """GPUs of a group that its instances take."""
+        known = [used for one in self.groups[index] if (used := one.used) is not None]
+        return sum(known) if len(known) == len(self.groups[index]) else None
+
+    def instances(self, index: int) -> int | None:
+        """Instances on a group."""
+        known = [one.count for one in self.groups[index] if one.count is not None]
+        return sum(known) if len(known) == len(self.groups[index]) else None
+
+
+@dataclass
+class _Shape:
+    """A shape while the report is read: what is known of it, and where it was said."""
+
+    what: dict[str, int]
+    line: int
+    row: bool = False
 
 
 def read_plan(
     statements: tuple[Statement, ...], commands: tuple[ShellCommand, ...], problem: InventoryProblem, names: GroupNames
 ) -> ReportPlan:
     """The instances that a report proposes, by group; what it says first of a group counts."""
-    found: list[dict[str, int]] = [{} for _ in problem.groups]
-    lines = [0 for _ in problem.groups]
+    found: list[list[_Shape]] = [[] for _ in problem.groups]
     default: dict[str, int] = {}
     spoken: set[int] = set()
+    over_two: set[int] = set()
     inside = {line for command in commands for line in command.lines}
     for statement in statements:
-        if not statement.readable or statement.line in inside or hypothetical(statement):
+        if not statement.readable or statement.line in inside:
+            continue
+        if hypothetical(replace(statement, text=names.without(statement.text))):
             continue
         for groups, what in _told(statement, problem, names):
-            for which, value in what.items():
-                if not groups:
-                    default.setdefault(which, value)
-                    continue
-                for index in groups:
-                    found[index].setdefault(which, value)
-                    lines[index] = lines[index] or statement.line
             spoken |= groups if "count" in what else set()
+            if len(groups) > 1 and what.get("pp", 1) > 1:
+                over_two |= groups
+            elif not groups:
+                default = what | default
+            for index in groups:
+                _add(found[index], what, statement.line, statement.kind == "row")
     for command in commands:
-        for groups, what in _of_command(command, statements, names):
-            for index in groups or range(len(found)):
-                for which, value in what.items():
-                    found[index].setdefault(which, value)
+        degrees = {which: value for which, value, _ in command.degrees() if which in ("tp", "pp", "ep")}
+        for index in (groups_of_command(command, statements, names) or range(len(found))) if degrees else ():
+            _add(found[index], degrees, 0, False)
+    default.pop("count", None)
     plans = []
     for index, group in enumerate(problem.groups):
-        what = {k: v for k, v in default.items() if k != "count"} | found[index]
-        plan = GroupPlan(what.get("tp"), what.get("pp"), what.get("count"), lines[index])
-        if plan.count is None and spoken and index not in spoken:
-            plan = replace(plan, count=0)
-        if plan.used is not None and plan.used > group.gpus:
-            plan = replace(plan, count=None)
-        plans.append(plan)
+        shapes = [] if index in over_two else found[index]
+        listed = [_planned(default | one.what, one.line) for one in shapes] or [_planned({}, 0)]
+        if index not in over_two and spoken and index not in spoken:
+            listed = [replace(one, count=0) for one in listed]
+        if sum(one.used or 0 for one in listed) > group.gpus:
+            listed = [replace(one, count=None) for one in listed]
+        plans.append(tuple(listed))
     return ReportPlan(tuple(plans))
+
+
+def nothing_planned(problem: InventoryProblem) -> ReportPlan:
+    """Of a report whose instances are not read."""
+    return ReportPlan(tuple((GroupPlan(),) for _ in problem.groups))
+
+
+def _planned(what: dict[str, int], line: int) -> GroupPlan:
+    return GroupPlan(what.get("tp"), what.get("pp"), what.get("ep"), what.get("count"), line)
+
+
+def _add(shapes: list[_Shape], what: dict[str, int], line: int, row: bool) -> None:
+    """Add to what is known of a group's instances; another shape beside it is one only where both are listed together."""
+    of = [
+        one
+        for one in shapes
+        if all(one.what.get(key, what[key]) == what[key] for key in ("tp", "pp", "ep") if key in what)
+    ]
+    if of:
+        one = of[0]
+        one.what = what | one.what
+        one.line = one.line or line
+    elif not shapes or ({"tp", "count"} <= set(what) and (line == shapes[0].line or (row and shapes[0].row))):
+        shapes.append(_Shape(dict(what), line, row))
 
 
 def _told(
@@ -158,7 +206,7 @@ def _segments(sentence: str, names: GroupNames) -> Iterator[str]:
     named = names.find(sentence)
     start = 0
     for one, following in pairwise(named):
-        if one.groups == following.groups:
+        if one.groups == following.groups and not _SHAPE.search(sentence, one.end, following.start):
             continue
         cut = _CUT.search(sentence, one.end, following.start)
         if cut:
@@ -171,7 +219,7 @@ def _of_part(part: str, problem: InventoryProblem, groups: frozenset[int]) -> di
     found: dict[str, int] = {}
     for mention in mentions(digits(part)):
         for which, value in mention.degrees:
-            if which in ("tp", "pp"):
+            if which != "dp":
                 found.setdefault(which, value)
     cards = _OF_CARDS.search(part)
     if "tp" not in found and cards:
@@ -196,21 +244,13 @@ def _of_row(statement: Statement) -> dict[str, int]:
                 found.setdefault(which, int(cell))
         for mention in mentions(cell):
             for which, value in mention.degrees:
-                if which in ("tp", "pp"):
+                if which != "dp":
                     found.setdefault(which, value)
     return found
 
 
 _BEFORE = 3
 """Lines above a command that may say which group it is for."""
-
-
-def _of_command(
-    command: ShellCommand, statements: tuple[Statement, ...], names: GroupNames
-) -> Iterator[tuple[frozenset[int], dict[str, int]]]:
-    degrees = {which: value for which, value, _ in command.degrees() if which in ("tp", "pp")}
-    if degrees:
-        yield groups_of_command(command, statements, names), degrees
 
 
 def groups_of_command(command: ShellCommand, statements: tuple[Statement, ...], names: GroupNames) -> frozenset[int]:

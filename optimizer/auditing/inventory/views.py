@@ -26,7 +26,7 @@ class GroupContext(Context):
         if plan.tp is None or plan.count == 0:
             return None
         named = {"tp", "pp"} | ({"dp"} if plan.count else set())
-        return Proposed(plan.tp, plan.pp or 1, plan.count or 1, 1, frozenset(named), plan.line)
+        return Proposed(plan.tp, plan.pp or 1, plan.count or 1, plan.ep or 1, frozenset(named), plan.line)
 
     @cached_property
     def costs(self) -> CheckAnswer | None:

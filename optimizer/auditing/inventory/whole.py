@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +30,9 @@ from optimizer.results.audit import Claim
 
 _RECENT = 2
 _TOTAL = frozenset({"total", "both"})
+_NOUNS = frozenset(
+    {"card", "host", "copy", "rack", "nodegroup", "layer", "request", "sequence", "token", "head", "expert"}
+)
 
 
 @cache
@@ -62,12 +66,28 @@ def judge_whole(
     """
     recent = tuple(s for s in context.recent if 0 <= sentence.statement.line - s.statement.line <= 3)[-_RECENT:]
     for measure in sentence.measures:
-        if is_operand(sentence.text, measure):
+        if is_operand(sentence.text, measure) or _is_an_index(sentence, measure):
             continue
         said = _judge(sentence, measure, context, own, ledger, names, inherited, recent)
         if said is not None:
             yield said
     context.recent.append(sentence)
+
+
+def _is_an_index(sentence: Sentence, measure: Measure) -> bool:
+    """Numbers of GPUs and rows count nothing: ``0,1,2,3``, the first cell of a row."""
+    text = sentence.text
+    if not measure.dimension and re.match(r"\d[.,]\d", measure.text):
+        return True
+    if re.match(r",\d", text[measure.end :]) or re.search(r"\d,$", text[: measure.start]) or measure.value == 0:
+        return True
+    return sentence.statement.kind == "row" and not text[: measure.start].strip() and len(sentence.statement.cells) > 2
+
+
+def _counts_another(sentence: Sentence, measure: Measure, around: Surroundings, entry: LedgerEntry) -> bool:
+    """Whether the first word behind a number that has a class is of another one than what the entry counts: ``1 node in use``."""
+    behind = [w for w in around.words if measure.end <= w.start <= measure.end + 12]
+    return bool(entry.counted and behind and not behind[0].classes & entry.counted and behind[0].classes & _NOUNS)
 
 
 def _subject(
@@ -95,6 +115,7 @@ def _judge(
     local = local_figures(sentence, measure, recent)
     around = surroundings_of(sentence, recent, local)
     scored = [(one, points) for one in listed if (points := score(one, sentence, measure, around)) > 0]
+    scored = [pair for pair in scored if not _counts_another(sentence, measure, around, pair[0])]
     scored.sort(key=lambda pair: -pair[1])
     subject = _subject(sentence, measure, around, ledger, names, inherited)
     possible = [(one, points, _values(one, subject.meant, local)) for one, points in scored]
