@@ -60,10 +60,9 @@ def feed_forward(config: Config, family: Family, hidden: int, has_experts: bool)
     """The second half of a layer."""
     if has_experts:
         return routed(config, family, hidden)
-    if config.states("intermediate_size_mlp"):
-        return dense(config, family, hidden, config.count("intermediate_size_mlp"))
-    if config.states("dense_intermediate_size"):
-        return dense(config, family, hidden, config.count("dense_intermediate_size"))
+    own = ("intermediate_size_mlp", "dense_intermediate_size", "prefix_dense_intermediate_size")
+    if config.states(*own):
+        return dense(config, family, hidden, config.count(*own))
     return dense(config, family, hidden, dense_width(config, family.mlp_multiple * hidden or None))
 
 

@@ -123,8 +123,8 @@ def layers_with_experts(config: Config, layers: int) -> list[bool]:
     kinds = config.per_layer("mlp_layer_types", layers)
     if kinds is not None:
         return ["sparse" in str(kind) or "moe" in str(kind) for kind in kinds]
-    if isinstance(config.values.get("moe_layers_enum"), str | list):
-        enum = config.values["moe_layers_enum"]
+    enum = config.value("moe_layers_enum")
+    if isinstance(enum, str | list):
         chosen = {int(i) for i in (enum.split(",") if isinstance(enum, str) else enum)}
         return [i in chosen for i in range(layers)]
     dense_first = config.option("first_k_dense_replace", "num_dense_layers", "moe_layer_start_index", default=0)

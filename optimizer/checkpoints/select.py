@@ -39,6 +39,7 @@ STRUCTURE: dict[str, frozenset[str]] = {
     "hybrid_layer_pattern": frozenset({"mimo_v2"}),
     "hybrid_override_pattern": frozenset({"nemotron_h"}),
     "global_head_dim": frozenset({"gemma4"}),
+    "num_attention_heads_per_layer": frozenset({"laguna"}),
     "altup_num_inputs": frozenset({"gemma3n"}),
     "block_configs": frozenset({"searched"}),
     "compress_ratios": frozenset({"compressed"}),

@@ -9,6 +9,7 @@ import pytest
 from optimizer.catalog import lookup as catalog
 from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts.errors import ProblemError
+from optimizer.questions.model import kv_bytes_per_token
 
 EXACT = {
     # Safetensors totals in Hugging Face metadata (Qwen3-Next: without its multi-token-prediction module).
@@ -138,3 +139,42 @@ def test_some_layers_read_what_an_earlier_indexer_has_chosen() -> None:
         if "index_topk_freq" not in key
     }
     assert model_from_config({**config, **listed}, name="x").kind_of_layer == model.kind_of_layer
+
+
+def test_layers_of_a_searched_decoder_have_their_own_key_value_heads() -> None:
+    # DeciLM-7B lists them alone; Puzzle's decoders (arXiv 2411.19146) state a group of heads for each layer.
+    sizes = {
+        "hidden_size": 64,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 8,
+        "intermediate_size": 96,
+        "vocab_size": 100,
+    }
+    listed = {"model_type": "deci", **sizes, "num_key_value_heads_per_layer": [4, 2, 1]}
+    rest = {"ffn": {"intermediate_size": 96}}
+    blocks = [{"attention": {"n_heads_in_group": group}, **rest} for group in (2, 4, 8)]
+    by_hand = 2 * 100 * 64 + 64 + 3 * (2 * 64 + 2 * 64 * 64 + 3 * 64 * 96) + 2 * 64 * 8 * (4 + 2 + 1)
+    for config in (listed, {"model_type": "nemotron-nas", **sizes, "block_configs": blocks}):
+        model = model_from_config(config, name="x")
+        assert model.parameters == by_hand
+        assert kv_bytes_per_token(model)["full"] == 2 * 2 * 8 * (4 + 2 + 1)
+
+
+def test_a_searched_decoder_states_its_layers() -> None:
+    sizes = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 8,
+        "intermediate_size": 96,
+        "vocab_size": 100,
+    }
+    for change, said in (
+        ({}, "block_configs"),
+        ({"num_key_value_heads_per_layer": [3, 1]}, "num_key_value_heads_per_layer"),
+        (
+            {"block_configs": [{"attention": {"no_op": True}, "ffn": {"intermediate_size": 96}}] * 2},
+            "no layer that attends",
+        ),
+    ):
+        with pytest.raises(ProblemError, match=said):
+            model_from_config({"model_type": "deci", **sizes, **change}, name="x")

@@ -181,6 +181,8 @@ def test_a_width_is_four_times_the_hidden_size_only_where_the_family_says_so(mod
         ("aria_text", {}, 18_517_069_824),
         ("mellum", {}, 12_149_923_072),
         ("minicpm3", {"num_hidden_layers": 62, "num_attention_heads": 40}, 4_073_875_968),
+        # Step3's card: 316 B in the language model.
+        ("step3_text", {}, 316_294_538_240),
     ],
 )
 def test_what_a_nested_config_leaves_out_is_the_class_default(
@@ -198,3 +200,20 @@ def test_the_first_layers_are_dense_where_the_class_says_so() -> None:
     }  # fmt: skip
     model = model_from_config(config, name="x")
     assert [model.kinds[kind].experts for kind in model.kind_of_layer] == [0, 8, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"gating": "sometimes"}, "gating"),
+        ({"num_attention_heads_per_layer": [4, 3]}, "num_attention_heads_per_layer"),
+        ({"model_type": "llama", "num_attention_heads_per_layer": [4, 2]}, "no part of llama layers"),
+    ],
+)
+def test_heads_and_gates_of_laguna_are_as_its_class_knows_them(change: dict[str, Any], said: str) -> None:
+    config = {
+        "model_type": "laguna", "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "head_dim": 16, "intermediate_size": 64, "moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2, "vocab_size": 100,
+    }  # fmt: skip
+    with pytest.raises(ProblemError, match=said):
+        model_from_config({**config, **change}, name="x")

@@ -20,6 +20,8 @@ PLACES = {
     "qwen1": "optimizer.checkpoints.readers.variants:qwen1",
     "stablelm": "optimizer.checkpoints.readers.variants:stablelm",
     "hunyuan": "optimizer.checkpoints.readers.variants:hunyuan",
+    "cohere2_moe": "optimizer.checkpoints.readers.variants:cohere2_moe",
+    "laguna": "optimizer.checkpoints.readers.experts:laguna",
     "opt": "optimizer.checkpoints.readers.older:opt",
     "mpt": "optimizer.checkpoints.readers.older:mpt",
     "falcon": "optimizer.checkpoints.readers.older:falcon",

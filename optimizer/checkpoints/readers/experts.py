@@ -94,8 +94,8 @@ def longcat(config: Config, family: Family) -> Decoder:
 def step3(config: Config, family: Family) -> Decoder:
     """Step3 (arXiv 2507.19427): multi-matrix factorisation attention, one KV head with low-rank queries."""
     hidden, layers = hidden_size(config), config.layers()
-    heads, width = config.size("num_attention_heads"), config.size("head_dim")
-    groups, rank = config.option("num_attention_groups", default=1, minimum=1), config.size("share_q_dim")
+    heads, width = config.size("num_attention_heads"), config.option("head_dim", minimum=1)
+    groups, rank = config.option("num_attention_groups", default=1, minimum=1), config.option("share_q_dim", minimum=1)
     attention = Attention(
         linears=(
             Linear("self_attn.q_proj", hidden, rank, "replicated"),
@@ -177,3 +177,29 @@ def _with_sinks(config: Config, family: Family, hidden: int, sizes: Heads, sinks
     """vLLM pads values to the width of keys before they are cached (models/mimo_v2_flash.py), so both count as wide."""
     own = grouped_query(config, replace(family, sinks=sinks), hidden, sizes)
     return replace(own, kv_per_kv_head=2 * sizes.head_dim)
+
+
+def laguna(config: Config, family: Family) -> Decoder:
+    """Laguna: query heads differ from layer to layer; a gate for each head, or for each value of all of them."""
+    hidden, layers, sizes = hidden_size(config), config.layers(), heads_of(config, hidden_size(config))
+    gating = config.values.get("gating", True)
+    if gating not in (True, "per-head", "per-element"):
+        raise config.error("gating", f"{gating!r} is not known; true, per-head and per-element are")
+    gates = replace(family, gate_module=gating == "per-element", head_gate=gating != "per-element")
+    listed = config.per_layer("num_attention_heads_per_layer", layers) or [sizes.heads] * layers
+    for heads in listed:
+        if not isinstance(heads, int) or isinstance(heads, bool) or heads < 1 or heads % sizes.kv_heads:
+            message = f"{heads!r} is no multiple of num_key_value_heads = {sizes.kv_heads}"
+            raise config.error("num_attention_heads_per_layer", message)
+    made = {
+        heads: grouped_query(config, gates, hidden, Heads(heads, sizes.kv_heads, sizes.head_dim))
+        for heads in set(listed)
+    }
+    windows = layer_windows(config, family, layers) if config.states("layer_types") else [0] * layers
+    moe = layers_with_experts(config, layers)
+    halves = {kind: feed_forward(config, family, hidden, kind) for kind in set(moe)}
+    built = tuple(
+        layer(family, hidden, made[heads], halves[kind], window)
+        for heads, kind, window in zip(listed, moe, windows, strict=True)
+    )
+    return assemble(config, family, sizes, built)

@@ -68,3 +68,15 @@ def hunyuan(config: Config, family: Family) -> Decoder:
     if config.flag("use_cla") or (config.value("cla_share_factor") or 1) != 1:
         raise config.error("use_cla", "layers share keys and values across layers (CLA), which is not modelled")
     return decoder.read(config, family)
+
+
+def cohere2_moe(config: Config, family: Family) -> Decoder:
+    """Command A+: the first layers, which are dense, have a pattern of windows of their own."""
+    if config.states("layer_types"):
+        return decoder.read(config, family)
+    first, layers = config.option("first_k_dense_replace", default=0), config.layers()
+    every = config.option("sliding_window_pattern", default=4, minimum=1)
+    dense_every = config.option("prefix_dense_sliding_window_pattern", default=1, minimum=1)
+    full = [(i + 1) % dense_every == 0 if i < first else (i - first + 1) % every == 0 for i in range(layers)]
+    kinds = ["full_attention" if here else "sliding_attention" for here in full]
+    return decoder.read(_with(config, layer_types=kinds), family)
