@@ -38,6 +38,13 @@ _THESE_CARDS = re.compile(
     re.IGNORECASE,
 )
 
+_CORES_OF = re.compile(
+    r"\bFP8[- ](?:tensor[- ]?cores?|Tensorkerne)\b|\b(?:tensor[- ]?cores?|Tensorkerne\w*"
+    r"|cœurs? tenseurs?)\b[^.;]*\bFP8\b|\bFP8\b[^.;]*\b(?:in hardware|natively|in Hardware"
+    r"|nativ\w*|nativement)\b",
+    re.IGNORECASE,
+)
+"""Tensor cores are those of the report's cards where it names no others."""
 _OF_STORAGE = re.compile(r"\b(?:weights?|memory|storage|cache|Gewichte|poids)\b", re.IGNORECASE)
 
 _WITHOUT_HARDWARE = re.compile(
@@ -53,7 +60,7 @@ def formats_had(sentence: Sentence, context: Context, own: Situation) -> Iterato
     if len({name for _, name in named}) != 1 or len(sentence.gpus) > 1:
         return
     if not sentence.gpus and not (
-        (_OF_THE_CARD.match(sentence.text) or _THESE_CARDS.search(sentence.text))
+        (_OF_THE_CARD.match(sentence.text) or _THESE_CARDS.search(sentence.text) or _CORES_OF.search(sentence.text))
         and context.speaks_of_gpu(sentence.statement)
         and not sentence.models
     ):

@@ -15,6 +15,7 @@ from optimizer.auditing.languages import languages_of
 from optimizer.auditing.layouts import strategy_of_layout
 from optimizer.auditing.metrics import Metric, MetricRow, is_target, labelled_metrics, target_row
 from optimizer.auditing.reading import Statement
+from optimizer.auditing.sentences import parts_of
 from optimizer.auditing.shell import ShellCommand, commands_in
 from optimizer.auditing.strategies import Proposed, digits, hypothetical, mentions, proposed_strategy
 from optimizer.auditing.units import Amount
@@ -127,7 +128,7 @@ class Context:
         for command in self.commands:
             for which, value, line in command.degrees():
                 flags.setdefault(which, (value, line))
-        prose = tuple(s for s in self.statements if s.line not in self.command_lines)
+        prose = tuple(part for s in self.statements if s.line not in self.command_lines for part in parts_of(s))
         hardware = self.problem.hardware
         return proposed_strategy(prose, flags, hardware.gpus) or strategy_of_layout(
             prose, hardware.gpus_per_node, hardware.gpus
@@ -318,6 +319,15 @@ class Context:
         from optimizer.auditing.derived import derived_lexicon
 
         return derived_lexicon(self.ledger)
+
+    @cached_property
+    def predicted(self) -> dict[str, float]:
+        """Figures that the cost model gives for the proposed strategy, by the names of ``data/entries.yaml`` (``p_tpot_p99_ms``)."""
+        return {
+            "p_" + re.sub(r"\W", "_", one.id): float(one.figure.value)
+            for one in self.ledger.derivations
+            if one.figure.value is not None and re.fullmatch(r"[a-z][\w-]*(?: [a-z]+)*", one.id)
+        }
 
     def ledger_values(self, pattern: str) -> list[float]:
         """Figures of the report's ledger whose id fits a pattern."""

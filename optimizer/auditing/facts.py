@@ -151,6 +151,12 @@ class Situation:
             "layer_weights": largest.parameters * weights / model.parameters,
             "kv_token": cached,
         }  # fmt: skip
+        full = sum(not model.kinds[k].window_tokens for k in model.kind_of_layer)
+        sparse = sum(bool(model.kinds[k].experts) for k in model.kind_of_layer)
+        found |= {
+            "layers_full": full, "layers_window": model.layers - full, "layers_moe": sparse, "layers_dense": model.layers - sparse,
+            "window": max((kind.window_tokens for kind in kinds), default=0),
+        }  # fmt: skip
         if len(set(model.ffn_widths)) == 1 or not model.experts:
             found["ffn"] = max(model.ffn_widths, default=0)
         if model.expert_ffn_width:
@@ -198,7 +204,11 @@ class Situation:
 
     def _demand(self) -> Values:
         work = self.problem.workload
-        return {
+        limits = {
+            f"limit_{one.metric}_p{one.percentile}": float(one.limit_ms)
+            for one in self.problem.requirements.latency_limits
+        }
+        return limits | {
             "prompt": work.prompt_tokens,
             "output": work.output_tokens,
             "rate": work.requests_per_s,

@@ -95,6 +95,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     scope = scope_of(sentence, measure, span)
     if LEAVES_WITH.search(sentence.text[: measure.start]):
         candidates = [one for one in candidates if one.quantity.id != "memory_left"]
+    if _OF_A_KIND.search(sentence.text):
+        candidates = [one for one in candidates if one.quantity.id not in ("layers", "blocks")]
     left = [one for one in candidates if one.quantity.id == "memory_left" and one.strength >= FAIR]
     candidates = left or candidates
     if candidates and candidates[0].strength == INHERITED and scope.ids:
@@ -268,6 +270,13 @@ def _holds(measure: Measure, reading: Reading, quantity: Quantity, relation: str
     return False
 
 
+_OF_A_KIND = re.compile(
+    r"\b(?:sliding|windowed|local|global|full[- ]attention|whole context|full context|entire context|dense layers|MoE layers|sparse|linear"
+    r"|gleitend\w*|ganzen Kontext|vollen Kontext|dichte\w* Schicht\w*|glissante?|tout le contexte"
+    r"|contexte entier|couches denses)\b|\b(?:the )?first\s\w+\slayers",
+    re.IGNORECASE,
+)
+"""Layers of one kind, of which there are fewer than layers in all; the scored core knows them."""
 _OF_CARD = re.compile(
     r"\d\s(?:GPUs|cards|accelerators|Karten|cartes|GPU)\s(?:of|with|zu je|à|de|mit je|mit)\s$|\b(?:two|three|four|five|six"
     r"|seven|eight|zwei|drei|vier"

@@ -7,6 +7,7 @@ Sequences in progress each gain a token per step, so ``ms per token`` is time ×
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -173,7 +174,12 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
     named = re.search(r"\b(?:replica|instance|Replikat|réplique)", sentence.text, re.IGNORECASE)
     work = own.problem.workload
     demand = {"requests/s": work.requests_per_s, "tokens/s": work.requests_per_s * work.output_tokens}
-    whole = any(one.measure is not None and one.value == demand.get(one.measure.dimension) for one in operands)
+    whole = any(
+        math.isclose(one.value, demand.get(one.measure.dimension, 0.0))
+        if one.measure is not None
+        else one.kinds == ({"request": 1, "s": -1},) and math.isclose(one.value, work.requests_per_s)
+        for one in operands
+    )
     if measure.dimension in ("tokens/s", "requests/s") and own.degrees is not None and not named and whole:
         loose += [1 / own.degrees.dp, 1 / own.degrees.gpus]  # the demand of all: only parts of it can be meant
     elif measure.dimension in ("tokens/s", "requests/s") and own.degrees is not None and not named:

@@ -69,13 +69,44 @@ _PER_REQUESTS_FIRST = re.compile(
     rf"\b(?:per|each|every|pro|je|par|chaque)\s{_MANY}{_REQUEST}\b[^,;.\d]*$", re.IGNORECASE
 )
 _COIN = re.compile(r"\s*(?:cents?|ct|¢)\b", re.IGNORECASE)
-_MILLION = re.compile(r"\b(?:per|pro|par|je|a|1|one)\s(?:1\s)?(?:million|Million|M)\b", re.IGNORECASE)
+_MILLION = re.compile(
+    r"\b(?:per|pro|par|je|a|1|one|eine[rn]?|die|un|le|les|for a|each)\s(?:1\s)?(?:million|Million"
+    r"|Mio\.?|M)\b|/\s?M(?:io|illion)?\b|\b1\s?M\b",
+    re.IGNORECASE,
+)
+_THOUSAND_TOKENS = re.compile(
+    r"\b(?:per|pro|par|je|a|1|one)\s(?:thousand|tausend|mille|1,?000|1k)\s(?:\w+\s)?(?:\w*tokens?|tok|jetons?)\b",
+    re.IGNORECASE,
+)
 
 
 def with_implied_units(text: str, found: list[Measure]) -> list[Measure]:
     """The figures of a text, those without a unit with the one that the text gives them."""
     periods = {_period(m) for m in _ANYWHERE.finditer(text)}
-    return [_with_unit(text, one, periods) if _bare(one) else one for one in found]
+    given: list[Measure] = []
+    for one in found:
+        before = given[-1] if given else None
+        if (
+            before is not None
+            and _bare(one)
+            and before.dimension in ("tokens/s", "requests/s")
+            and _SHARE.match(text[one.end :])
+        ):
+            given.append(
+                _scaled(one, before.dimension, (before.values[0] / before.in_dimension("").values[0],), before.unit)
+            )
+        else:
+            given.append(_with_unit(text, one, periods) if _bare(one) else one)
+    return given
+
+
+_SHARE = re.compile(
+    r"\s?(?:(?:per|a|on each|for each|pro|je|par|/)\s?(?:GPU|card|replica|copy|instance|node|server"
+    r"|Karte|Replikat|Instanz|Knoten|Server|carte|réplique"
+    r"|nœud|serveur)|(?:each|apiece|jeweils|chacune?))\b",
+    re.IGNORECASE,
+)
+"""Behind a figure: a share of the rate before it, ``1,080 tok/s, 90 per card``."""
 
 
 def _bare(measure: Measure) -> bool:
@@ -119,6 +150,8 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
     if not re.search(r"\d\s*[×x*÷/+]\s*$", before) and _is_money(text, measure):
         if _MILLION.search(text) and not behind:  # "43.20 an hour, 6.00 for a million tokens"
             return _scaled(measure, "money/million", (1.0,))
+        if _THOUSAND_TOKENS.search(text):
+            return _scaled(measure, "money/million", (1000.0,))
         named = {behind["period"].lower()} if behind else periods if len(periods) == 1 else _said_before(before)
         if not behind and len(periods) > 1 and not named:
             return measure  # which of the periods it is for does not follow
@@ -221,6 +254,16 @@ def _is_money(text: str, measure: Measure) -> bool:
     if _CURRENCY.match(after) or _CURRENCY_BEFORE.search(before):
         return True
     if _MILLION.search(text) and _LABEL.match(before) and not re.match(r"\s*\w", after):
+        return True
+    if re.match(
+        r"\s(?:for|per|pro|je|par)\s(?:a\s|one\s|1\s)?(?:million|thousand|tausend|mille|Million)\s(?:\w+\s)?(?:\w*tokens?|jetons?)\b",
+        after,
+    ):
+        return True
+    if re.search(
+        r"\b(?:million|Million)\s(?:\w+\s)?(?:\w*-?[Tt]okens?|jetons?)\b[^.;]*\b(?:costs?|is (?:then )?worth|kostet|coûte)\b",
+        before,
+    ):
         return True
     if re.match(r"\s*[×x*]\s*\d", after):
         return False  # "4 × 0.70 = 2.80 an hour": how many of them

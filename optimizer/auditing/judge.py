@@ -20,7 +20,7 @@ from optimizer.auditing.forms import Judge, with_form
 from optimizer.auditing.implied import judge_implied
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.launch import judge_commands
-from optimizer.auditing.lexicon import lexicon
+from optimizer.auditing.lexicon import Lexicon, lexicon
 from optimizer.auditing.link_facts import judge_links
 from optimizer.auditing.locality import judge_locality
 from optimizer.auditing.losses import judge_losses
@@ -33,7 +33,7 @@ from optimizer.auditing.reading import Statement, read_report
 from optimizer.auditing.scope_labels import with_scope_labels
 from optimizer.auditing.scored import judge_scored
 from optimizer.auditing.sections import Variants
-from optimizer.auditing.sentences import sentences_of
+from optimizer.auditing.sentences import Sentence, parts_of, sentences_of
 from optimizer.auditing.sheets import with_sheets
 from optimizer.auditing.situations import own_situation
 from optimizer.auditing.strategies import Mention
@@ -111,21 +111,7 @@ def judged(context: Context) -> dict[int, list[SentenceClaim]]:
                 meant = None if sentence.strategies else variants.meant(statement, sentence.text)
                 if meant:
                     sentence = replace(sentence, strategies=(meant,))
-                if statement.line not in context.rows:
-                    found[statement.line] += judge_figures(sentence, context, words, own)
-                found[statement.line] += judge_implied(sentence, context, own)
-                stated = [*judge_predicates(sentence, context, own)]
-                found[statement.line] += stated or judge_capacity(sentence, context, own)
-                found[statement.line] += judge_locality(sentence, context, own)
-                found[statement.line] += judge_carried(sentence, context, own)
-                found[statement.line] += judge_comparisons(sentence, context, own)
-                found[statement.line] += judge_variants(sentence, own)
-                found[statement.line] += judge_rates(sentence)
-                found[statement.line] += judge_availability(sentence)
-                found[statement.line] += judge_proportions(sentence, own, words)
-                found[statement.line] += judge_losses(sentence, own)
-                taken = {claim.stated for claim in found[statement.line] if claim.stated}
-                found[statement.line] += judge_scored(sentence, context, own, taken)
+                found[statement.line] += _of(sentence, _sentence_claims(sentence, context, words, own))
                 told[statement.line] += [sentence.text] * (len(found[statement.line]) - len(told[statement.line]))
             found[statement.line] += worked_cells(statement, context)
     for judges in (FIRST, SECOND):
@@ -134,7 +120,8 @@ def judged(context: Context) -> dict[int, list[SentenceClaim]]:
                 for judge in judges:
                     if statement.line in elsewhere and judge not in EVERYWHERE:
                         continue
-                    found[statement.line] += judge(statement, context)
+                    for part in parts_of(statement):
+                        found[statement.line] += judge(part, context)
     return {
         line: [
             SentenceClaim(claim, sentence)
@@ -155,6 +142,40 @@ def result_of(
     return AuditResult(name, strategy, tuple(claims), unknown)
 
 
+def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: Situation) -> list[Claim]:
+    """What the recognisers of single sentences say; the scored core judges the figures that are left."""
+    said = [] if sentence.statement.line in context.rows else [*judge_figures(sentence, context, words, own)]
+    known = {claim.stated for claim in said if claim.verdict == "confirmed"}
+    shares = {one for one in known if one and re.search(re.escape(one) + _PER, sentence.text)}
+    said += [
+        one
+        for one in judge_implied(sentence, context, own)
+        if not (one.stated in shares and _TIMES_PARTS.search(one.reason))
+    ]
+    stated = [*judge_predicates(sentence, context, own)]
+    said += stated or judge_capacity(sentence, context, own)
+    said += judge_locality(sentence, context, own)
+    said += judge_carried(sentence, context, own)
+    said += judge_comparisons(sentence, context, own)
+    said += judge_variants(sentence, own)
+    said += judge_rates(sentence)
+    said += judge_availability(sentence)
+    said += judge_proportions(sentence, own, words)
+    said += judge_losses(sentence, own)
+    taken = {claim.stated for claim in said if claim.stated}
+    return [*said, *judge_scored(sentence, context, own, taken)]
+
+
+def _of(sentence: Sentence, claims: list[Claim]) -> list[Claim]:
+    """Claims about a sentence, in its words where its line has others beside it; a table row is quoted whole."""
+    if sentence.statement.kind == "row":
+        return claims
+    return [replace(claim, text=shortened(sentence.text)) for claim in claims]
+
+
+_PER = r"\s(?:per|each|every|je|pro|par|chaque)\b"
+_TIMES_PARTS = re.compile(r"×\s\d+ (?:replicas|gpus) =.*, not ")
+"""A share that the ledger confirms is no product of the whole and the number of parts."""
 MOST_FIGURES = 30
 """Of a sentence with more nothing can be told, and every pair of them would be tried."""
 _OPTION = re.compile(r"(?:^|\s)--[a-z]")

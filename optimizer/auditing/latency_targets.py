@@ -55,8 +55,68 @@ MUST = re.compile(
 )
 
 
+_NOUN = (
+    r"(?:limit|ceiling|target|goal|threshold|SLO|SLA|Grenzwert|Grenze|Zielwert|Ziel|Vorgabe|Obergrenze|limite|plafond"
+    r"|objectif|cible|seuil)"
+)
+_DEMANDED = (
+    r"(?:permitted|allowed|agreed|promised|demanded|required|guaranteed|zulässig\w*|erlaubt\w*|vereinbart\w*|zugesagt\w*|gefordert\w*"
+    r"|verlangt\w*|autorisée?s?|admise?s?|convenue?s?|exigée?s?|promise?s?)"
+)
+_TIED_BEFORE = re.compile(
+    rf"\b(?:{_NOUN}\b(?:\s(?:for|of|on|there|here|für|dafür|davon|dort|pour|en|it|that|this|the|figure|der|die|das)\b){{0,3}}"
+    rf"(?:\s(?:\w+\s){{0,2}}?(?:is|are|was|of|at|stands at|beträgt|liegt bei|ist|von|est de|est|de))?"
+    rf"|{_DEMANDED}(?:\s(?:is|are|was|were|wären|sind|war|ist|maximum|sont|est|at most|höchstens))?)\s*[:=|]?\s*$",
+    re.IGNORECASE,
+)
+_TIED_BEHIND = re.compile(
+    rf"\s(?:(?:that|which|die)\s)?(?:(?:is|are|was|were|ist|sind|wären|sont|est)\s)?(?:{_DEMANDED}|{_NOUN})\b",
+    re.IGNORECASE,
+)
+LONGEST_LATENCY = 120_000
+"""ms: longer times are no latency of a token."""
+
+
+def tied_limits(sentence: Sentence, context: Context) -> Iterator[Claim]:
+    """``The ceiling for that is 80 ms``, ``1,500 ms allowed``: a limit of latency against those that the problem states."""
+    limits = {(one.metric, one.percentile): float(one.limit_ms) for one in context.problem.requirements.latency_limits}
+    before = context.recent[-1] if context.recent else None
+    near = before is not None and 0 <= sentence.statement.line - before.statement.line <= 1
+    metrics = _metrics(sentence) or (_metrics(before) if near and before is not None else set())
+    if not limits or sentence.has("past") or sentence.has("hypothetical") or sentence.statement.kind == "code":
+        return
+    for measure in sentence.measures:
+        if (
+            measure.dimension != "ms"
+            or measure.value > LONGEST_LATENCY
+            or _DIFFERENCE.match(sentence.text[measure.end :])
+        ):
+            continue
+        if not (
+            _TIED_BEFORE.search(sentence.text[: measure.start]) or _TIED_BEHIND.match(sentence.text[measure.end :])
+        ):
+            continue
+        meant = {key: value for key, value in limits.items() if key[0] in metrics}
+        right = [key for key, value in (meant or limits).items() if measure.says(value, 0.0)]
+        stated = ", ".join(
+            f"{metric.upper()} P{percentile} {value:g} ms" for (metric, percentile), value in (meant or limits).items()
+        )
+        if right:
+            yield figure_claim(
+                sentence, "confirmed", f"The problem demands {stated}.", measure, stated, "latency limit", "≤"
+            )
+        elif meant and len(metrics) == 1 and not any(measure.says(value, 0.0) for value in limits.values()):
+            reason = f"The problem demands {stated}, not {measure.text}."
+            yield figure_claim(sentence, "refuted", reason, measure, stated, "latency limit", "≤")
+
+
+def _metrics(sentence: Sentence) -> set[str]:
+    return {id for t in sentence.terms for id in t.ids("metrics")} & {"ttft", "tpot", "prefill"}
+
+
 def targets_met(sentence: Sentence, context: Context) -> Iterator[Claim]:
     """A figure said to meet or miss a target that stands in the sentence or in the problem."""
+    yield from tied_limits(sentence, context)
     said = _verdict_words(sentence)
     promised = said is None and bool(_OF_TARGETS.search(sentence.statement.section)) and not sentence.has("achieved")
     metrics = [id for t in sentence.terms for id in t.ids("metrics")]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from optimizer.auditing.context import Context
 from optimizer.auditing.launch_setup import judge_model_name, judge_ray
+from optimizer.auditing.measures import measures
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.shell import Flag, ShellCommand
 from optimizer.auditing.strategies import NAMES
@@ -146,6 +147,24 @@ def _sequences(flag: Flag, context: Context) -> Iterator[Claim]:
         yield _say(flag, "confirmed", f"It keeps to the limit of {limit:,} sequences.", None)
 
 
+_CAPS = re.compile(
+    r"\b(?:cap|caps|capped|admit\w*|allow\w*|limit\w*|longest|longer|maximum|max|at most|up to|full"
+    r"|permit\w*|erlaub\w*|lassen|zulass\w*|höchst\w*"
+    r"|maximal\w*|längst\w*|länger|bis zu|autoris\w*|admet\w*|limit\w*|au plus|maximale?)\b",
+    re.IGNORECASE,
+)
+
+
+def _cap_stated(wanted: int, context: Context) -> int | None:
+    """The line of the report that caps sequences at the length of the problem; None where there is none."""
+    for one in context.statements:
+        if not one.readable or one.line in context.command_lines or not _CAPS.search(one.text):
+            continue
+        if any(wanted in m.values for m in measures(one.text, context.language(one)) if not m.dimension):
+            return one.line
+    return None
+
+
 def _length(flag: Flag, context: Context) -> Iterator[Claim]:
     value, model = _whole(flag.value), context.problem.model
     wanted = context.problem.max_sequence_tokens
@@ -163,6 +182,11 @@ def _length(flag: Flag, context: Context) -> Iterator[Claim]:
         )
     elif value < wanted * 0.975 and context.problem.requirements.max_sequence_tokens:
         yield _say(flag, "refuted", f"Sequences of up to {wanted:,} tokens are to be served.", f"{wanted:,}")
+    elif (
+        value != wanted and context.problem.requirements.max_sequence_tokens and (said := _cap_stated(wanted, context))
+    ):
+        reason = f"Line {said} caps sequences at {wanted:,} tokens, as the problem does; this allows {value:,}."
+        yield _say(flag, "contradicted", reason, f"{wanted:,}")
     else:
         yield _say(
             flag,

@@ -10,14 +10,14 @@ import re
 
 from optimizer.auditing.measures import NUMBER_WORDS
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.strategies import Proposed, hypothetical
+from optimizer.auditing.strategies import GPU_NAME, Proposed, hypothetical
 
 _NUMBER = rf"(?:\d{{1,3}}|{'|'.join(sorted((re.escape(w) for w in NUMBER_WORDS), key=len, reverse=True))})"
 _COPY = (
     r"(?:replicas?|copies|copy|instances?|engines?|Exemplare?n?s?|Instanz(?:en)?|Kopien?|Replikate?n?s?|Repliken?|répliques?|moteurs?"
     r"|copies?|exemplaires?)"
 )
-_CARD = r"(?:GPUs?|cards?|accelerators?|devices|Karten?|Beschleunigern?|cartes?|accélérateurs?)"
+_CARD = rf"(?:GPUs?|cards?|accelerators?|devices|Karten?|Beschleunigern?|cartes?|accélérateurs?|{GPU_NAME}s?)"
 _BESIDE = r"of|with|on|at|à|de|avec|zu|mit|auf|je|zu je|mit je|auf je|each on|each with"
 _GROUPS = re.compile(
     rf"\b(?P<copies>{_NUMBER})\s(?:\w+\s)?{_COPY}(?:,?\s\(?(?:{_BESIDE})\s|,\s|\s\()(?:je\s)?(?P<cards>{_NUMBER})\s{_CARD}\b",

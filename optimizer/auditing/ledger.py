@@ -85,6 +85,7 @@ def readings(
                 for times, part in (
                     (1.0, ()),
                     *([(names["gpus_per_node"], ("node",))] if "gpus_per_node" in names else []),
+                    *([(names["gpus"], ("total",))] if "gpus" in names and scope.total else []),
                 ):
                     yield Reading(names[_PEAKS[name]] * times, None, part, subject, f" in {name.upper()}")
         if named:

@@ -289,7 +289,7 @@ def _numbers(written: str, language: str) -> list[tuple[float, int]]:
     """(value, digits after the point) of a written number in every reading of its separators."""
     bare = re.sub(r"[\s\u00a0\u2009\u202f'’]", "", written)
     english = german = None
-    if re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", bare) or "," not in bare:
+    if re.fullmatch(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?", bare) or not ("," in bare or bare.count(".") > 1):
         english = bare.replace(",", "")
     if re.fullmatch(r"\d{1,3}(?:\.\d{3})+(?:,\d+)?", bare):
         german = bare.replace(".", "").replace(",", ".")

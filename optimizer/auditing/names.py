@@ -12,7 +12,7 @@ from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.model import ModelFacts
 
 _GPU = re.compile(
-    r"(?<![\w-])(?:GB[23]00|[ABHLV]\d{2,3}S?|T4|MI\d{3}X?|(?:GeForce )?RTX[ -]?(?:PRO[ -]?)?[A-Z]?\d{4}(?: Ada)?|A[456]000"
+    r"(?<![\w-])(?:GB[23]00|[ABHLV]\d{2,3}S?|T4|L4|MI\d{3}X?|(?:GeForce )?RTX[ -]?(?:PRO[ -]?)?[A-Z]?\d{4}(?: Ada)?|A[456]000"
     r"|A10G|Gaudi ?\d?|TPU ?v\d\w?)s?(?![\w])"
 )
 _FORM = re.compile(r"\b(?:SXM\d?|PCIe|NVL)\b", re.IGNORECASE)

@@ -78,6 +78,8 @@ def refutable(
                 r"→|->|=|\b(?:that is|that makes|i\.e\.|hence|das sind|soit|cela fait)\b", sentence.text, re.IGNORECASE
             )
         )
+    if quantity.unit in ("requests/s", "tokens/s") and POSSIBLE.search(sentence.text):
+        return False
     others_stated = [m for m in sentence.measures if m is not measure and m.dimension in ("bytes", "%")]
     if quantity.id == "memory_left" and not parts_known(others_stated, meant):
         return False  # left of a share of the memory, beside what else is there
@@ -146,6 +148,14 @@ def refutable(
         return False
     return not (relation != "=" and quantity.loose)
 
+
+POSSIBLE = re.compile(
+    r"\b(?:max|maximum|maximal\w*|peak|within (?:the |all )?limits?|capacity|highest|largest"
+    r"|sustain\w*|manages?|could|can|at most|still|room|headroom"
+    r"|höchst\w*|kann|könn\w*|schafft|verkraftet|trägt noch|pourrai\w*|peut|supporte\w*|encore)\b",
+    re.IGNORECASE,
+)
+"""Beside a rate: it is what could be served, and no demand."""
 
 _OF_DEVICE = re.compile(
     r"^\W*(?:HBM\w*|VRAM|GDDR\w*|graphics memory|Grafikspeicher|GPU memory capacity)\b[^:|\d]*[:|]\s*$", re.IGNORECASE

@@ -17,6 +17,11 @@ _AGAIN = re.compile(
     r"\b(?:each one|each of (?:them|these|those)|every one|jede[rs]? (?:davon|von ihnen)|(?:pour )?chacune?)\b",
     re.IGNORECASE,
 )
+_ONE_OF = re.compile(
+    r"\b(?:one|each|any|some|two|eine[rs]?|jede[rs]?|un|une|l'un|l'une|chacune?)\s(?:of|der|des|von|de)\s(?:the\s|its\s|our\s|den\s|les\s|ses\s)?$",
+    re.IGNORECASE,
+)
+"""``one of the four KV heads``: how many there are in all."""
 _HOLDERS = frozenset({"gpu", "node", "replica", "stage"})
 _GOES_ON = re.compile(r"\b(?:and|und|et|as well as|sowie|ainsi que|plus)\s+$", re.IGNORECASE)
 """``each card holds 2 heads and 64 KiB of cache per token``: the card may be meant in both halves."""
@@ -44,6 +49,8 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Sco
     ]
     total = bool(sentence.terms_in(*span, "total"))
     loose = False
+    if _ONE_OF.search(sentence.text[: measure.start]):
+        return Scope(frozenset(), True, True)
     if rivals and found:
         near = [
             (place, ids)

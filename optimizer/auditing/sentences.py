@@ -7,7 +7,7 @@ that ``5 GiB of cache, 640 MiB on each GPU`` is two.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from optimizer.auditing.implied_units import with_implied_units
@@ -18,7 +18,7 @@ from optimizer.auditing.portions import portions
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.strategies import SMALL, Mention, digits, mentions
 
-_END = re.compile(r"(?<=[.!?;])\s+(?!(?:P|p)\d\d\b)(?=[\"'(]?[A-ZÄÖÜÉÈÀÇ0-9])")
+_END = re.compile(r"(?<=[.!?;])\s+(?!(?:P|p)\d\d\b|(?:Perzentil|Prozent)\b)(?=[\"'(]?[A-ZÄÖÜÉÈÀÇ0-9])")
 _SHORTENED = re.compile(
     r"(?:\b(?:e\.g|i\.e|z\. ?B|d\. ?h|ca|approx|vs|Mrd|Mio|bzw|resp|ex|No|Nr|Fig|incl|inkl|ggf|max|min|u\. ?a|c\.-à-d)\.)$",
     re.IGNORECASE,
@@ -116,6 +116,12 @@ def sentences_of(statement: Statement, lexicon: Lexicon, language: str) -> list[
     return [_sentence(statement, text, lexicon, language) for text in _split(statement.text)]
 
 
+def parts_of(statement: Statement) -> list[Statement]:
+    """A line of prose as one statement for every sentence; anything else as it is."""
+    parts = _split(statement.text) if statement.kind == "text" else []
+    return [replace(statement, text=part) for part in parts] if len(parts) > 1 else [statement]
+
+
 LONGEST_ANSWER = 90
 """Characters of an answer that is read together with its question."""
 
@@ -160,8 +166,10 @@ _CARDS_COUNTED = re.compile(
 _SCOPE_HEADER = re.compile(
     r"^(?P<per>(?:per|each|je|pro|par|one|a)\s)?(?:the\s)?(?:(?:GPU|card|accelerator|node|server|box|host|machine|replica|instance|stage|Karte|Knoten|Rechner"
     r"|Server|Replikat|carte|nœud"
-    r"|serveur|réplique)|(?P<all>(?:whole |entire |gesamter? |tout le )?(?:cluster|fleet|total|all|together|overall"
-    r"|insgesamt|gesamt|zusammen|ensemble)))(?:\s?\([×x]?\s?\d+(?:\s\w+)?\))?$",
+    r"|serveur|réplique)|(?P<all>(?:whole |entire |gesamtes? |gesamter? |tout le )?(?:cluster|fleet"
+    r"|system|installation|deployment|set-?up|total|all|together|overall"
+    r"|insgesamt|gesamt|zusammen|ensemble|alle|all \d+|alle \d+)(?: \d*\s?(?:GPUs?|cards|Karten"
+    r"|cartes))?))(?:\s?\([×x]?\s?\d+(?:\s\w+)?\))?$",
     re.IGNORECASE,
 )
 """A column that says what its figures are per."""

@@ -11,6 +11,8 @@ from functools import lru_cache
 from optimizer.auditing.facts import Degrees
 from optimizer.auditing.reading import Statement
 
+GPU_NAME = r"(?:[ABHLTV]\d{1,3}S?|MI\d{3}X?|(?:RTX )?(?:PRO )?\d{4}|GB\d00)"
+"""What people call the cards of a machine, without their series."""
 DEGREES = ("tp", "pp", "dp", "ep")
 NAMES = {"tp": "tensor", "pp": "pipeline", "dp": "data", "ep": "expert"}
 
@@ -59,13 +61,14 @@ _ASIDE = re.compile(
 )
 
 
-_RECOMMENDED = re.compile(
+RECOMMENDED = re.compile(
     r"\b(?:recommend|suggest|propos|select|chosen|choose|lean(?:ing)? (?:to|towards?)\b|prefer|favou?r|in favou?r of"
     r"|go(?:ing)? (?:for|with)\b"
     r"|opt(?:ed)? for|settle[ds]? (?:on|for)|empfehl|empfohlen|vorschlag|schlage\w* vor|bevorzug|entscheid|recommand|préfér"
-    r"|retenu|retenons)",
+    r"|retenu|retenons)\w*",
     re.IGNORECASE,
 )
+"""Words by which a report recommends what it is about."""
 
 
 _AGAINST = re.compile(
@@ -156,7 +159,7 @@ def proposed_strategy(
 def _copies(statements: tuple[Statement, ...]) -> Iterator[tuple[int, int]]:
     """How many replicas a report says that it runs, with the line: ``two independent replicas, each over four cards``."""
     for statement in statements:
-        aside = hypothetical(statement) and not _RECOMMENDED.search(statement.text)
+        aside = hypothetical(statement) and not RECOMMENDED.search(statement.text)
         if not statement.readable or statement.kind == "heading" or aside:
             continue
         if statement.kind == "row":
@@ -172,7 +175,7 @@ def _copies(statements: tuple[Statement, ...]) -> Iterator[tuple[int, int]]:
 def _by_its_names(statements: tuple[Statement, ...], flags: dict[str, tuple[int, int]]) -> Proposed | None:
     """The strategy as its degrees are named, replicas that are only counted aside."""
     plain = tuple(s for s in statements if s.readable and not hypothetical(s))
-    advised = tuple(s for s in statements if s.readable and _RECOMMENDED.search(s.text))
+    advised = tuple(s for s in statements if s.readable and RECOMMENDED.search(s.text))
     if not flags and not any(len(mention.degrees) > 1 for s in plain for mention in mentions(_spelled(s.text))):
         # "I lean towards TP4·PP1·DP4, although TP8 would do": what is recommended goes before what is only spoken of.
         led = tuple(replace(s, text=_AGAINST.split(s.text)[0]) for s in advised)
@@ -306,6 +309,6 @@ _DEGREE = re.compile(rf"(?P<what>\bparallelism (?:of|with) degree (?:of )?)(?P<n
 _OVER = re.compile(
     r"(?P<what>tensor[\s-]parallel(?:ism|ly)?|Tensor-?[Pp]arallelität|parallélisme (?:de )?tenseur\w*)"
     r"(?:\s\w+){0,2}?\s(?:over|across|on|of|with|über|auf|von|sur|à)\s(?:all |the |alle |les )?"
-    rf"(?P<n>\d{{1,3}}|{'|'.join(SMALL)})\s(?P<cards>GPUs?|cards?|accelerators?|devices|Karten|cartes|GPU|[ABHLV]\d{{1,3}}S?s?|MI\d{{3}}X?s?)\b",
+    rf"(?P<n>\d{{1,3}}|{'|'.join(SMALL)})\s(?P<cards>GPUs?|cards?|accelerators?|devices|Karten|cartes|GPU|{GPU_NAME}s?)\b",
     re.IGNORECASE,
 )

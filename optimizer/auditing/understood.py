@@ -11,6 +11,7 @@ from optimizer.auditing.ledger import Reading, gpu_counts
 from optimizer.auditing.measures import Measure
 from optimizer.auditing.refutable import (
     POSSESSION,
+    POSSIBLE,
     after_weights,
     depends_on_strategy,
     is_money,
@@ -77,7 +78,8 @@ def understood(
     if measure.high > measure.value or (not measure.dimension and (measure.word or quantity.loose)):
         return False
     if quantity.unit in ("tokens/s", "requests/s") and (
-        (rivals and not re.search(r"day|hour|month|tag|stunde|monat|jour|heure|mois", measure.unit, re.IGNORECASE))
+        (POSSIBLE.search(text) and not _DEMANDED.match(text))
+        or (rivals and not re.search(r"day|hour|month|tag|stunde|monat|jour|heure|mois", measure.unit, re.IGNORECASE))
         or (CAPACITY.search(text) and not _DEMANDED.match(text))
         or any(m.dimension in ("ms", "bytes") for m in sentence.measures)
     ):

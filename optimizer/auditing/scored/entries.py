@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -41,6 +42,14 @@ class LedgerEntry:
     limit: bool
     """A bound itself: "at most 32" states it."""
     unless: str
+
+    @property
+    def predicted(self) -> bool:
+        """Whether a formula needs a figure of the cost model."""
+        return any("p_" in text and _PREDICTED.search(text) for listed in self.values.values() for text in listed)
+
+
+_PREDICTED = re.compile(r"\bp_")
 
 
 @cache

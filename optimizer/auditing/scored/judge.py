@@ -30,8 +30,8 @@ from optimizer.results.audit import Claim
 
 ENOUGH = 2.0
 """Score from which on words say what a figure is of."""
-POSSIBLE = 0.45
-"""Of the best score: an entry that explains a figure with so much is what may be meant."""
+POSSIBLE_PREDICTION = 0.6
+"""Of the best score: a prediction, of which there are many, is meant only from there on."""
 APART = 0.06
 """Relative: nearer figures are not called wrong, whatever the digits; 0.15 where "about" or a round number word stands before."""
 RECENT = 2
@@ -128,14 +128,16 @@ def _judge(
     possible = [
         Meant(one, points, values)
         for one, points in sorted(scored, key=lambda pair: -pair[1])
-        if points > 0 and (values := tuple(_values(one, meant, scope, local, precisions)))
+        if points > 0 and (values := tuple(_values(one, meant, scope, local, context, precisions)))
     ]
     if measure.dimension == "bytes" and (is_kind_of_card(sentence, measure) or _of_cards(sentence, measure, around)):
         possible = [one for one in possible if one.entry.id == "gpu_memory"]
     if not possible:
         return None
-    first = possible[0]
+    first = next((one for one in possible if not one.entry.confirms_only), possible[0])
+    best_wrong = max((points for one, points in scored if not one.confirms_only), default=best)
     right = [one for one in possible if any(measure.says(value, one.entry.near) for value in one.values)]
+    right = [one for one in right if not one.entry.predicted or one.score >= POSSIBLE_PREDICTION * first.score]
     if right:
         value = next(v for v in right[0].values if measure.says(v, right[0].entry.near))
         if right[0].score >= max(ENOUGH, 0.8 * best) and (
@@ -143,10 +145,11 @@ def _judge(
         ):
             return _claim(sentence, measure, right[0].entry, value, True)
         return None
-    if first.score < best or first.entry.confirms_only:
+    if first.score < max(best_wrong, ENOUGH) or first.entry.confirms_only:
         return None
     apart = 0.15 if measure.hedged or measure.word else APART if measure.dimension else 0.0
-    if any(measure.near(value, apart) for one in possible for value in one.values):
+    meanings = [one for one in possible if not one.entry.predicted or one.score >= POSSIBLE_PREDICTION * first.score]
+    if any(measure.near(value, apart) for one in meanings for value in one.values):
         return None
     if _between(measure, first.entry, meant):
         return None
@@ -171,7 +174,7 @@ _PEAKS = ("bf16", "fp16", "fp8", "int8", "fp4")
 
 
 def _values(
-    entry: LedgerEntry, meant: About, scope: Scope, local: Local, precisions: tuple[str, ...] = ()
+    entry: LedgerEntry, meant: About, scope: Scope, local: Local, context: Context, precisions: tuple[str, ...] = ()
 ) -> Iterator[float]:
     """Every value that an entry may have: those of what the figure is said per first, in the number formats that are named."""
     known = {name for key in entry.values for name in key.split()}
@@ -180,10 +183,15 @@ def _values(
         if entry.unless and entry.unless in situation.holds:
             continue
         names = dict(situation.values)
+        if entry.predicted and situation.own:
+            names |= context.predicted
         peaks = [names[f"peak_{one}"] for one in precisions or _PEAKS if f"peak_{one}" in names]
         # Those of what it is said per come first, and are what a reason gives; the others may explain it.
+        exact = {"direction"} & scope.ids & known
         ordered = sorted(entry.values.items(), key=lambda pair: set(pair[0].split()) != stated)
-        for _, listed in ordered:
+        for key, listed in ordered:
+            if exact and not exact <= set(key.split()):
+                continue
             for text in listed:
                 if text.startswith("between "):
                     low, high = text.removeprefix("between ").split(" and ")
@@ -237,7 +245,8 @@ def may_be_wrong(
     clause = {name for word in around.words if span[0] <= word.start < span[1] for name in word.classes}
     if "foreign" in clause or any(is_beside(sentence, measure, w) for w in around.words if "altered" in w.classes):
         return False
-    if measure.dimension in ("tokens/s", "requests/s") and "capacity" in around.classes | around.earlier:
+    possible = around.classes if _RECEIVED.search(text) else around.classes | around.earlier
+    if measure.dimension in ("tokens/s", "requests/s") and "capacity" in possible:
         return False  # what could be served, and not what is asked for
     if re.search(r"[=≈]\s*$", text[: measure.start]) and re.search(r"\d\s*[×x*/÷+−]\s*\d|\D[×÷]\D", text):
         return False  # the result of a calculation that is written out
@@ -250,6 +259,13 @@ def may_be_wrong(
     if not sentence.firm and not _column_of_values(sentence, around):
         return False
     return not explained(sentence, measure)
+
+
+_RECEIVED = re.compile(
+    r"\b(?:receiv\w*|gets?|sees?|arriv\w*|comes? in|reach\w* us|erhält|bekommt|entf[aä]ll\w*|kommen an|reçoit|reçoivent|arriv\w*)\b",
+    re.IGNORECASE,
+)
+"""Rates of what comes in are a demand, whatever the sentence before speaks of."""
 
 
 def _column_of_values(sentence: Sentence, around: Surroundings) -> bool:

@@ -37,7 +37,9 @@ def score(entry: LedgerEntry, sentence: Sentence, measure: Measure, around: Surr
     needed = [one for one in entry.needs if one <= here | around.earlier and (one & here or not one)]
     if not needed or not entry.least <= measure.value <= entry.most:
         return 0.0
-    if entry.beside and not any(w.classes & entry.beside and is_beside(sentence, measure, w) for w in around.words):
+    if entry.beside and not any(
+        w.classes & entry.beside and is_beside(sentence, measure, w, concluded=True) for w in around.words
+    ):
         return 0.0
     if entry.counted and not counts(sentence, measure, around, entry.counted):
         return 0.0
@@ -61,11 +63,19 @@ def nearness(sentence: Sentence, measure: Measure, word: Word) -> float:
     return factor
 
 
-def is_beside(sentence: Sentence, measure: Measure, word: Word) -> bool:
-    """Whether a word stands within four words of a figure, with no other figure and no comma between."""
+def is_beside(sentence: Sentence, measure: Measure, word: Word, *, concluded: bool = False) -> bool:
+    """Whether a word stands within four words of a figure, with no other figure and no comma between.
+
+    ``concluded``: a comma before "so" counts for none (``PCIe Gen5 x16, so 64 GB/s``).
+    """
     low, high = (word.end, measure.start) if word.end <= measure.start else (measure.end, word.start)
     between = re.sub(r"\s*:\s*$", "", sentence.text[low:high])
+    if concluded and word.end <= measure.start:
+        between = _SO.sub("", between)
     return len(between.split()) <= 6 and not re.search(r"[,;:.(](?:\s|$)|\d", between)
+
+
+_SO = re.compile(r",(?=\s(?:so|also|that is|i\.e\.|soit|donc|thus|hence)\b)")
 
 
 def _near_classes(sentence: Sentence, measure: Measure, around: Surroundings) -> frozenset[str]:
