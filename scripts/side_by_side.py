@@ -5,7 +5,8 @@ both side by side, n GPUs with σ of the requests and the others with the rest, 
 
     value = σ · V_joint(σλ, n GPUs) + (1 − σ) · V_pools((1 − σ)λ, N − n GPUs)
 
-Every limit holds in either part, so that no percentile of all requests breaks one. docs/disaggregated.md, section 12, says what was seen.
+Every limit holds in either part, so that no percentile of all requests breaks one. ``optimizer solve`` finds the same
+with bounds; docs/disaggregated.md, section 14, says what was seen.
 """
 
 from __future__ import annotations

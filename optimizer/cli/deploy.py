@@ -228,7 +228,8 @@ def _answer(
         if not fixed.any and pools is None:
             if isinstance(problem, InventoryProblem):
                 return instances_or_pools(problem, time_limit_s=limit, progress=live)
-            return solve(problem, time_limit_s=limit, progress=live, repairs=False)
+            found = solve(problem, time_limit_s=limit, progress=live, repairs=False, side_by_side=False)
+            return cast("AnyAnswer", found)
         return check(problem, fixed, pools=pools, time_limit_s=limit, progress=live, repairs=False)
 
 

@@ -43,7 +43,7 @@ def pools_to_draw(
         if pools is not None or fixed.any:
             found = check(problem, fixed, pools=pools, progress=live)
         else:
-            found = solve(problem, progress=live, repairs=False)
+            found = solve(problem, progress=live, repairs=False, side_by_side=False)
     pooled = hasattr(found, "link")
     if not pooled and (found.pools if hasattr(found, "pools") else found.strategy):
         return None

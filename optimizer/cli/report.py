@@ -116,5 +116,5 @@ def _answer(
         if fixed.any or pools is not None:
             found = check(problem, fixed, pools=pools, time_limit_s=limit, progress=live, stated=question.stated)
         else:
-            found = solve(problem, time_limit_s=limit, progress=live, stated=question.stated)
+            found = solve(problem, time_limit_s=limit, progress=live, stated=question.stated, side_by_side=False)
         return simulate(problem, found, trace=trace)

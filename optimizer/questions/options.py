@@ -28,6 +28,7 @@ class SolveOptions(AskOptions, total=False):
     """Of ``solve``."""
 
     gap: float
+    side_by_side: bool
 
 
 class CheckOptions(AskOptions, total=False):

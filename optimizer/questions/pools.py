@@ -21,6 +21,7 @@ from optimizer.search.pools.answer import judge_rules, metrics_of, objective_of,
 from optimizer.search.pools.model import PoolColumns, check_rules, rule_ids
 from optimizer.search.pools.solve import RowPair, active_rules, best, columns_of, feasible
 from optimizer.verify.pools.check import verify_pools
+from optimizer.verify.pools.pair import Shapes
 
 if TYPE_CHECKING:
     from optimizer.search.uniform.solve import Progress
@@ -80,6 +81,7 @@ def solve_pools(
     time_limit_s: float | None = None,
     progress: Callable[[Progress], None] | None = None,
     repairs: bool = True,
+    shapes: Shapes | None = None,
 ) -> PoolsAnswer:
     """The provably best pair of pools, verified, or why there is none.
 
@@ -88,6 +90,7 @@ def solve_pools(
         fixed: decisions that replace what is searched.
         time_limit_s: of the search; None searches until it is proved.
         repairs: look for changes that make an infeasible problem feasible.
+        shapes: the verifier's, for whoever asks more about the same problem.
 
     Raises:
         ProblemError: what is asked is not modelled for pools; the message names the field.
@@ -102,7 +105,7 @@ def solve_pools(
             return _none(problem, fixed, columns, found.outcome, clock, repairs)
         bound = found.bound_ns if found.outcome != "optimal" else None
         answer = _answer(problem, columns, found.pair, found.outcome, bound)
-        verification = verify_pools(problem, answer, fixed, exhaustive=not ctrl_c.came)
+        verification = verify_pools(problem, answer, fixed, exhaustive=not ctrl_c.came, shapes=shapes)
     answer = with_verification(answer, verification)
     return replace(answer, explanation=(*answer.explanation, *sentences(problem, columns, found.pair, answer)))
 

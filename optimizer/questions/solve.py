@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from optimizer.results.kinds import AnyAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
+    from optimizer.results.side_by_side import SideBySideAnswer
 
 
 @overload
-def solve(problem: Problem, **options: Unpack[SolveOptions]) -> Answer | PoolsAnswer: ...
+def solve(problem: Problem, **options: Unpack[SolveOptions]) -> Answer | PoolsAnswer | SideBySideAnswer: ...
 @overload
 def solve(
     problem: InventoryProblem, **options: Unpack[SolveOptions]
@@ -57,6 +58,7 @@ def solve(
     all_conflicts: bool = False,
     repairs: bool = True,
     gap: float = 0.0,
+    side_by_side: bool = True,
 ) -> AnyAnswer:
     """The best strategy or pools (``hardware:``), plan for a day (``workload.profile``), split between several models (``models:``),
     set of instances (``cluster:``) or placement (``kind: chain``), with its proof.
@@ -71,6 +73,7 @@ def solve(
             two groups as well, which is the answer where it carries the demand and nothing else is asked.
         gap: the share of the value that the proved bound may be away from it, where that is enough: the search ends there
             (``cluster:``, ``kind: chain``; ``hardware:`` is proved at once). 0 searches on for as long as there is time.
+        side_by_side: with ``serving: any`` on ``hardware:`` also joint instances beside pools; False: either kind alone.
 
     Returns:
         An answer whose status is ``optimal`` only when value = bound and the verifier agrees. Ctrl-C gives the best
@@ -81,7 +84,9 @@ def solve(
     """
     kind = kind_of(problem)
     if kind == "uniform":
-        return _of_equal_nodes(cast("Problem", problem), time_limit_s, progress, stated, all_conflicts, repairs)
+        return _of_equal_nodes(
+            cast("Problem", problem), time_limit_s, progress, stated, all_conflicts, repairs, side_by_side
+        )
     if kind == "day":
         from optimizer.facts.cluster_day import ClusterDayProblem
 
@@ -120,8 +125,9 @@ def _of_equal_nodes(
     stated: Stated | None,
     all_conflicts: bool,
     repairs: bool,
-) -> Answer | PoolsAnswer:
-    """Joint instances, pools, or the better of both, as the problem's ``serving`` says."""
+    side_by_side: bool,
+) -> Answer | PoolsAnswer | SideBySideAnswer:
+    """Joint instances, pools, or the best of both and of both side by side, as the problem's ``serving`` says."""
     from optimizer.questions.uniform import helps
     from optimizer.questions.uniform import solve as uniform
     from optimizer.questions.variants import best_of
@@ -130,13 +136,22 @@ def _of_equal_nodes(
         from optimizer.questions.joint import joint_of
         from optimizer.questions.pools import refuse, solve_pools
         from optimizer.questions.serving import better_of
+        from optimizer.questions.uniform_steps import Kept
+        from optimizer.verify.pools.pair import Shapes
 
         refuse(problem)
-        pools = solve_pools(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs)
+        kept = Kept(pools=Shapes(problem))
+        pools = solve_pools(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs, shapes=kept.pools)
         if problem.serving == "disaggregated":
             return pools
-        joint = uniform(joint_of(problem), time_limit_s=time_limit_s, progress=progress, repairs=False)
-        return better_of(problem, joint, pools)
+        joint = uniform(joint_of(problem), time_limit_s=time_limit_s, progress=progress, repairs=False, kept=kept)
+        better = better_of(problem, joint, pools)
+        if not side_by_side:
+            return better
+        from optimizer.questions.side_by_side import beside
+        from optimizer.search.common.clock import Clock
+
+        return beside(problem, better, Clock(time_limit_s), kept)
     return best_of(
         problem,
         lambda one, read, left: uniform(

@@ -21,6 +21,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.questions.uniform_steps import (
     AnyAnswer,
+    Kept,
     beside,
     breakdown_of,
     empty,
@@ -65,6 +66,7 @@ def solve(
     repairs: bool = True,
     reasons: bool = True,
     alternatives: int = ALTERNATIVES,
+    kept: Kept | None = None,
 ) -> Answer:
     """The provably best strategy for a problem, verified, or why there is none.
 
@@ -77,6 +79,7 @@ def solve(
         repairs: look for the smallest changes that make an infeasible problem feasible.
         reasons: False leaves out why an infeasible problem is; nothing is then said of what was not searched.
         alternatives: how many of the next best are looked for.
+        kept: takes the tables.
 
     Returns:
         An ``Answer``; its status is ``optimal`` only when value = bound and the verifier agrees. Ctrl-C gives the best
@@ -89,7 +92,7 @@ def solve(
     solver = Solver(time_limit_s, progress, keep_incumbent=True)
     solver.say("building tables")
     q = quantities_of(problem, None)
-    answer = solved(q, solver, alternatives=alternatives)
+    answer = solved(q, solver, alternatives=alternatives, kept=kept)
     if answer.status == "infeasible" and reasons:
         answer = with_reasons(answer, q, None, stated, solver, every=all_conflicts, repairs=repairs)
     return _with_facts(problem, answer)
@@ -116,10 +119,11 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
         ProblemError: the trace cannot be used.
     """
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.side_by_side import SideBySideAnswer
     from optimizer.verify.simulation import simulate as play
     from optimizer.verify.simulation.trace import read_trace, trace_sentence
 
-    if isinstance(answer, PoolsAnswer):
+    if isinstance(answer, PoolsAnswer | SideBySideAnswer):
         if trace is not None:
             raise ProblemError("--trace", "is played on joint instances; state its lengths as workload.trace for pools")
         return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -41,6 +41,8 @@ from optimizer.search.uniform.rules import rule_ids
 from optimizer.search.uniform.solve import Solver
 from optimizer.search.uniform.space import SpaceTooLargeError, search_limits
 from optimizer.verify import verify_answer
+from optimizer.verify.common.float_times import TimedShapes
+from optimizer.verify.pools.pair import Shapes
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 
@@ -86,9 +88,27 @@ def why_ended(solver: Solver) -> str:
     return "Interrupted" if solver.interrupted else "The time limit was reached"
 
 
-def solved(quantities: Quantities, solver: Solver, *, alternatives: int) -> Answer:
+@dataclass(slots=True)
+class Kept:
+    """Tables of one problem that a solve leaves for whoever asks more about it."""
+
+    quantities: Quantities | None = None
+    """Of the search."""
+    timed: TimedShapes | None = None
+    """Of the verifier, where the space is large."""
+    pools: Shapes | None = None
+    """Of the verifier, of prefill and decode pools."""
+
+    def keep(self, timed: TimedShapes) -> None:
+        """Take the verifier's."""
+        self.timed = timed
+
+
+def solved(quantities: Quantities, solver: Solver, *, alternatives: int, kept: Kept | None = None) -> Answer:
     """The best strategy of a space with so many alternatives, verified; infeasible or unknown where there is none."""
     problem = quantities.problem
+    if kept is not None:
+        kept.quantities = quantities
     if not quantities.space.rows:
         said = ["The search limits and the GPUs there are leave no strategy to consider."]
         return verified(problem, empty(problem, quantities, "infeasible", said), solver)
@@ -125,7 +145,7 @@ def solved(quantities: Quantities, solver: Solver, *, alternatives: int) -> Answ
         intervals=intervals,
         breakdown=breakdown_of(quantities, found.choice),
     )
-    answer = verified(problem, answer, solver)
+    answer = verified(problem, answer, solver, kept=kept)
     # Nothing is called proved before the verifier has agreed.
     proved = found.outcome == "optimal"
     said = [
@@ -225,12 +245,15 @@ def empty(problem: Problem, quantities: Quantities, status: str, said: list[str]
     )
 
 
-def verified(problem: Problem, answer: AnyAnswer, solver: Solver, fixed: Fixed | None = None) -> AnyAnswer:
+def verified(
+    problem: Problem, answer: AnyAnswer, solver: Solver, fixed: Fixed | None = None, *, kept: Kept | None = None
+) -> AnyAnswer:
     """The answer with its verification; after Ctrl-C without the enumeration, and not called best where none came through."""
     try:
         solver.say("verifying")
         exhaustive = fixed is None and not solver.interrupted
-        verification = verify_answer(problem, answer, fixed or Fixed(), exhaustive=exhaustive)
+        keep = None if kept is None else kept.keep
+        verification = verify_answer(problem, answer, fixed or Fixed(), exhaustive=exhaustive, keep=keep)
     except KeyboardInterrupt:
         solver.interrupt()
         said = "Interrupted while it was verified: nothing has been recomputed independently."

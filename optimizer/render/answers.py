@@ -21,6 +21,7 @@ _PRINTERS = {
     "ClusterDayAnswer": ("cluster_day", "print_cluster_day"),
     "SeveralAnswer": ("several", "print_several"),
     "ClusterModelsAnswer": ("cluster_models", "print_cluster_models"),
+    "SideBySideAnswer": ("side_by_side", "print_side_by_side"),
 }
 
 

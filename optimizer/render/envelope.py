@@ -47,6 +47,7 @@ _DATA = {
     "SeveralAnswer": ("several", "several_data"),
     "ClusterModelsAnswer": ("cluster_models", "cluster_models_data"),
     "ChainAnswer": ("chain", "chain_data"),
+    "SideBySideAnswer": ("side_by_side", "side_by_side_data"),
 }
 """Which room says what is in an answer, and by which function."""
 
@@ -71,6 +72,7 @@ def answer_schema() -> dict[str, Any]:
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
+    from optimizer.results.side_by_side import SideBySideAnswer
 
     schemas: dict[str, Any] = {}
     branches = []
@@ -84,6 +86,7 @@ def answer_schema() -> dict[str, Any]:
         ("ClusterModelsAnswer", ClusterModelsAnswer, _cluster_models),
         ("DayAnswer", DayAnswer, _day),
         ("ClusterDayAnswer", ClusterDayAnswer, _cluster_day),
+        ("SideBySideAnswer", SideBySideAnswer, _side_by_side),
     ):
         found = TypeAdapter(of).json_schema(mode="serialization")
         inner = found.pop("$defs", {})
@@ -117,6 +120,7 @@ def _core(properties: dict[str, Any], name: str) -> None:
         "ClusterPoolsAnswer": "cluster_pools",
         "ClusterModelsAnswer": "cluster_models",
         "ClusterDayAnswer": "cluster_day",
+        "SideBySideAnswer": "side_by_side",
     }.get(name, name.removesuffix("Answer").lower())
     properties["schema_version"] = {"const": SCHEMA_VERSION}
     properties["kind"] = {"const": kind}
@@ -193,6 +197,13 @@ def _pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
         inner[name]["properties"]["gpus"] = {"type": "integer", "description": "GPUs in use"}
     inner["PoolsRepair"]["properties"]["changes"] = CHANGES
     properties["label"] = {"type": "string"}
+
+
+def _side_by_side(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    for name in inner.keys() - {"SideBySideMetrics"}:
+        inner.pop(name)  # described where either part is an answer by itself
+    properties |= {"joint": {"$ref": "#/$defs/UniformAnswer"}, "pools": {"$ref": "#/$defs/PoolsAnswer"}}
+    properties |= {"label": {"type": "string"}, "gpus": {"type": "integer", "description": "GPUs in use"}}
 
 
 def _cluster_pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:

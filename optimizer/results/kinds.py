@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
+    from optimizer.results.side_by_side import SideBySideAnswer
 
     AnyAnswer: TypeAlias = (
         Answer
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         | ClusterModelsAnswer
         | DayAnswer
         | ClusterDayAnswer
+        | SideBySideAnswer
     )
 
 NAMES = (
@@ -41,6 +43,7 @@ NAMES = (
     "ClusterModelsAnswer",
     "DayAnswer",
     "ClusterDayAnswer",
+    "SideBySideAnswer",
 )
 """Their classes; one that derives from another stands before it."""
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.problem import Problem
@@ -142,7 +142,7 @@ def _asked(problem: Problem, *, reasons: bool) -> Answer | PoolsAnswer:
     if problem.serving != "joint":
         from optimizer.questions.solve import solve as any_serving
 
-        return any_serving(problem, repairs=False)
+        return cast("Answer | PoolsAnswer", any_serving(problem, repairs=False, side_by_side=False))
     return solve(problem, reasons=reasons, repairs=False, alternatives=0 if not reasons else ALTERNATIVES)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
@@ -92,7 +92,7 @@ def _solved_alone(problem: Problem) -> Answer | PoolsAnswer:
     """
     from optimizer.questions.solve import solve
 
-    return solve(problem, repairs=False)
+    return cast("Answer | PoolsAnswer", solve(problem, repairs=False, side_by_side=False))
 
 
 def alone(stated: Stated, spec: Spec) -> bool:

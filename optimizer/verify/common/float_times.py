@@ -58,6 +58,14 @@ class ShapeTimes:
         return self._states[length]
 
 
+@dataclass(frozen=True, slots=True)
+class TimedShapes:
+    """Shapes that rules on degrees and memory leave, with their times."""
+
+    shapes: Sequence[ReplicaShape]
+    times: ShapeTimes
+
+
 def decode_ms(stage: Stage, ranks: int, b: Floats, known: dict[tuple[int, int], Floats]) -> Floats:
     """Decode time of one stage for every b."""
     total = float(stage.step.fixed) + float(stage.step.slope) * b

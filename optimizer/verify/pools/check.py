@@ -27,14 +27,20 @@ STEP = Fraction(1, 1000)
 
 @sixty_digits()
 def verify_pools(
-    problem: Problem, answer: PoolsAnswer, fixed: FixedPools = FixedPools(), *, exhaustive: bool = True
+    problem: Problem,
+    answer: PoolsAnswer,
+    fixed: FixedPools = FixedPools(),
+    *,
+    exhaustive: bool = True,
+    shapes: Shapes | None = None,
 ) -> Verification:
     """Recompute every claim of an answer from the facts; compare an optimum, or none, with every pair there is.
 
     Args:
         exhaustive: False leaves out the comparison.
+        shapes: of the problem, for whoever asks more about them; left out, they are worked out here.
     """
-    ledger, shapes = CheckLedger(), Shapes(problem)
+    ledger, shapes = CheckLedger(), Shapes(problem) if shapes is None else shapes
     pair: PoolsPair | None = None
     if answer.strategy is not None:
         pair = _claims(ledger, problem, answer, answer.strategy, shapes)

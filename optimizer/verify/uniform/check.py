@@ -11,6 +11,7 @@ from optimizer.results.answer import Answer, CheckAnswer, Fixed, Strategy, Verif
 from optimizer.verify.common.arithmetic import decimal, sixty_digits
 from optimizer.verify.common.candidate import Candidate, RowFacts
 from optimizer.verify.common.claims import check_metrics, check_objective, check_rules, check_strategy
+from optimizer.verify.common.float_times import TimedShapes
 from optimizer.verify.common.groups import Row, row_of
 from optimizer.verify.common.ledger import RELATIVE, THOUSANDTH, TWO_NANOSECONDS, CheckLedger
 from optimizer.verify.common.objective import Value, weights_of
@@ -34,6 +35,7 @@ def verify_answer(
     *,
     exhaustive: bool = True,
     shared: SharedSurvey | None = None,
+    keep: Callable[[TimedShapes], None] | None = None,
 ) -> Verification:
     """Recompute every claim of an answer from the facts, and confirm an optimum or an infeasibility by enumeration.
 
@@ -44,6 +46,7 @@ def verify_answer(
         exhaustive: False leaves out the comparison with other candidates. Of a space of more than ``MOST_CANDIDATES`` ranges
             of replica counts are compared (``ranges``); where these have no bounds it is left out by itself.
         shared: tables of problems alike, this one among them; with them any space is enumerated. Nothing may be fixed.
+        keep: is given the tables of a large space, for whoever asks more about the same problem.
 
     Returns:
         Every disagreement with expected and actual. ``optimality`` is ``exhaustive``, ``bound`` (claimed, not
@@ -68,20 +71,25 @@ def verify_answer(
         if shared is not None:
             seen, refuted = _enumerate(ledger, problem, lambda bar: shared.survey(problem, bar), claim, stages)
             return _verification(problem, ledger, "refuted" if refuted else "exhaustive", seen)
-        search = _survey_of(problem, fixed, stages) if exhaustive else None
+        search = _survey_of(problem, fixed, stages, keep) if exhaustive else None
         if search is not None:
             seen, refuted = _enumerate(ledger, problem, search, claim, stages)
             optimality = "refuted" if refuted else "exhaustive"
     return _verification(problem, ledger, optimality, seen)
 
 
-def _survey_of(problem: Problem, fixed: Fixed, stages: Stages) -> Callable[[FloatBar | None], Survey] | None:
+def _survey_of(
+    problem: Problem, fixed: Fixed, stages: Stages, keep: Callable[[TimedShapes], None] | None
+) -> Callable[[FloatBar | None], Survey] | None:
     """What goes through the space: every row of a small one, ranges of replica counts of a large one; None: too large."""
     if count_rows(problem, fixed) * most_slots(problem, fixed) <= MOST_CANDIDATES:
         offered = list(rows(problem, fixed))
         return lambda bar: survey(problem, fixed, offered, stages, bar)
     if fixed == Fixed() and has_ranges(problem):
-        return RangeSurvey(problem, stages).survey
+        found = RangeSurvey(problem, stages)
+        if keep is not None and found.shapes:
+            keep(TimedShapes(found.shapes, found.times))
+        return found.survey
     return None
 
 

@@ -1,0 +1,232 @@
+"""``serving: any`` on equal nodes, third kind: joint instances beside pools, split by split. ``docs/disaggregated.md``, section 14."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from optimizer.explain.common.numbers import count, milliseconds
+from optimizer.facts.problem import Problem
+from optimizer.facts.side_by_side import (
+    TENTHS,
+    BesideSplit,
+    joint_part,
+    not_split,
+    pools_part,
+    splits_of,
+    unit_gpus,
+    units_of,
+)
+from optimizer.questions.pools import solve_pools
+from optimizer.questions.uniform import solve as solve_joint
+from optimizer.questions.uniform_steps import Kept
+from optimizer.results.answer import Answer, ObjectiveResult, Status, unverified, with_verification
+from optimizer.results.pools import PoolsAnswer
+from optimizer.results.side_by_side import SideBySideAnswer, SideBySideMetrics
+from optimizer.search.common.clock import Clock
+from optimizer.search.pools.side_by_side import SplitBounds
+from optimizer.verify.pools.side_by_side import BesideSplitsSeen, open_splits, verify_side_by_side
+
+MOST_SOLVED = 40
+"""Splits that are solved; where the bounds leave more, the least bound of the others is stated."""
+NEAR_MS = 2e-5
+"""Better by less than this is equal: both parts round up to whole nanoseconds."""
+
+Chosen = Answer | PoolsAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class _BestSplit:
+    value: float
+    split: BesideSplit
+    joint: Answer
+    pools: PoolsAnswer
+
+
+@dataclass(slots=True)
+class _SplitSearch:
+    """Splits that were solved, and what is known of the others."""
+
+    solved: dict[BesideSplit, float] = field(default_factory=dict)
+    """ms of those whose parts were both proved and verified; infinite where a part cannot be."""
+    best: _BestSplit | None = None
+    least_open: float = math.inf
+    """ms below which none of those is that were not settled."""
+
+
+def beside(problem: Problem, chosen: Chosen, clock: Clock, kept: Kept) -> Chosen | SideBySideAnswer:
+    """The better of one kind alone and of both side by side; what is claimed is true of all three then.
+
+    Args:
+        problem: with ``serving: any``.
+        chosen: the better of either kind alone.
+        clock: time for the search.
+        kept: tables of joint instances with all requests and GPUs.
+    """
+    if chosen.objective is None or chosen.strategy is None:
+        return chosen
+    why = not_split(problem)
+    if why is not None:
+        return _saying(
+            chosen, f"Joint instances beside pools are not tried {why}: what is said is of either kind alone."
+        )
+    if units_of(problem) < 2:
+        return chosen
+    known = chosen.objective.value
+    found = _search(problem, known, clock, kept)
+    value = known if found.best is None else found.best.value
+    seen = open_splits(problem, value, found.solved, kept.timed, kept.pools) if found.least_open == math.inf else None
+    if found.best is None:
+        return _alone(problem, chosen, found, seen)
+    return _together(problem, chosen, found, found.best, seen)
+
+
+def _search(problem: Problem, known: float, clock: Clock, kept: Kept) -> _SplitSearch:
+    """Every split that may cost less, the least bound first."""
+    found, bounds = _SplitSearch(), SplitBounds(problem, kept.quantities)
+    for least, split in bounds.left(known - NEAR_MS):
+        bar = known if found.best is None else found.best.value
+        if least >= bar - NEAR_MS:
+            break
+        if len(found.solved) >= MOST_SOLVED or clock.over:
+            found.least_open = min(found.least_open, least)
+            break
+        _solve(problem, split, bar, found, clock, least)
+    return found
+
+
+def _solve(problem: Problem, split: BesideSplit, bar: float, found: _SplitSearch, clock: Clock, least: float) -> None:
+    """Both parts of a split, each by itself."""
+    pools = solve_pools(pools_part(problem, split), time_limit_s=clock.left_s, repairs=False)
+    joint: Answer | None = None
+    if _proved(pools) and pools.objective is None:
+        found.solved[split] = math.inf
+        return
+    if _proved(pools):
+        part = joint_part(problem, split)
+        joint = solve_joint(part, time_limit_s=clock.left_s, repairs=False, reasons=False, alternatives=0)
+    if joint is None or not _proved(joint):
+        found.least_open = min(found.least_open, least)
+        return
+    if joint.objective is None or pools.objective is None:
+        found.solved[split] = math.inf
+        return
+    value = weighted(split, joint.objective.value, pools.objective.value)
+    found.solved[split] = value
+    if value < bar - NEAR_MS:
+        found.best = _BestSplit(value, split, joint, pools)
+
+
+def _proved(answer: Answer | PoolsAnswer) -> bool:
+    return answer.status in ("optimal", "infeasible") and answer.verification.passed
+
+
+def weighted(split: BesideSplit, joint: float, pools: float) -> float:
+    """A mean over all requests, from those of either part."""
+    return (split.tenths * joint + (TENTHS - split.tenths) * pools) / TENTHS
+
+
+def _alone(problem: Problem, chosen: Chosen, found: _SplitSearch, seen: BesideSplitsSeen | None) -> Chosen:
+    """One kind alone, with what is known of both side by side."""
+    every, objective = sum(1 for _ in splits_of(problem)), chosen.objective
+    assert objective is not None
+    if seen is not None and not seen.open:
+        solved = f"{len(found.solved):,} solved, {every - len(found.solved):,} left out by their bounds"
+        return _saying(
+            chosen, f"Joint instances beside pools are no better: {every:,} splits of requests and GPUs ({solved})."
+        )
+    bound = min(objective.bound, found.least_open)
+    gap = (objective.value - bound) / max(abs(objective.value), 1e-9)
+    status: Status = "feasible" if chosen.status == "optimal" else chosen.status
+    open_ended: Any = replace(chosen, status=status, objective=replace(objective, bound=bound, gap=gap))
+    if seen is not None:
+        return _saying(
+            open_ended,
+            f"Joint instances beside pools may be better: the verifier's own bounds leave {len(seen.open):,} of {every:,} splits open.",
+        )
+    return _saying(
+        open_ended,
+        f"Joint instances beside pools may be better, by {gap:.2%} at most: not all of {every:,} splits were settled.",
+    )
+
+
+def _saying(chosen: Chosen, sentence: str) -> Chosen:
+    said: Any = replace(chosen, explanation=(*chosen.explanation, sentence))
+    return said  # type: ignore[no-any-return]
+
+
+def _together(
+    problem: Problem, chosen: Answer | PoolsAnswer, found: _SplitSearch, best: _BestSplit, seen: BesideSplitsSeen | None
+) -> SideBySideAnswer:
+    settled = seen is not None and not seen.open
+    assert chosen.objective is not None and best.joint.objective is not None and best.pools.objective is not None
+    sure = settled and chosen.status == "optimal"
+    bound = best.value if sure else min(best.value, found.least_open, chosen.objective.bound)
+    share, rest = best.split.tenths / TENTHS, 1 - best.split.tenths / TENTHS
+    terms = {f"joint {name}": value * share for name, value in best.joint.objective.terms.items()}
+    terms |= {f"pools {name}": value * rest for name, value in best.pools.objective.terms.items()}
+    answer = SideBySideAnswer(
+        problem=problem.name,
+        status="optimal" if sure else "feasible",
+        share=share,
+        joint_gpus=best.split.units * unit_gpus(problem),
+        joint=best.joint,
+        pools=best.pools,
+        metrics=_metrics(best),
+        objective=ObjectiveResult(best.value, bound, (best.value - bound) / max(abs(best.value), 1e-9), "ms", terms),
+        verification=unverified(),
+        explanation=(),
+        model=best.pools.model,
+    )
+    answer = with_verification(answer, verify_side_by_side(problem, answer, seen))
+    return replace(answer, explanation=(*answer.explanation, *_sentences(problem, answer, chosen, found)))
+
+
+def _metrics(best: _BestSplit) -> SideBySideMetrics:
+    first, second = best.joint.metrics, best.pools.metrics
+    assert first is not None and second is not None
+    share, rest = best.split.tenths / TENTHS, 1 - best.split.tenths / TENTHS
+
+    def slower(name: str) -> float | None:
+        both = getattr(first, name), getattr(second, name)
+        return None if None in both else max(both)
+
+    means = first.request_mean_ms, second.request_mean_ms
+    return SideBySideMetrics(
+        **{name: slower(name) for name in ("ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "tpot_p99_ms")},
+        request_mean_ms=None if None in means else weighted(best.split, *means),  # type: ignore[arg-type]
+        tokens_per_s=first.tokens_per_s + second.tokens_per_s,
+        peak_tokens_per_s=min(first.peak_tokens_per_s / share, second.peak_tokens_per_s / rest),
+        max_request_rate=min(first.max_request_rate / share, second.max_request_rate / rest),
+        availability=share * first.availability + rest * second.availability,
+    )
+
+
+def _sentences(
+    problem: Problem, answer: SideBySideAnswer, chosen: Answer | PoolsAnswer, found: _SplitSearch
+) -> list[str]:
+    """Why both, in numbers."""
+    assert answer.joint.objective is not None and answer.pools.objective is not None and chosen.objective is not None
+    assert answer.joint.metrics is not None and answer.pools.metrics is not None and chosen.strategy is not None
+    kind = "Joint instances" if isinstance(chosen, Answer) else "Pools"
+    all_gpus, first, second = problem.hardware.gpus, answer.joint.metrics, answer.pools.metrics
+    joint, pools, alone = (
+        milliseconds(one.objective.value) for one in (answer.joint, answer.pools, chosen) if one.objective
+    )
+    less = (chosen.objective.value - answer.objective.value) / max(chosen.objective.value, 1e-9)
+    every = sum(1 for _ in splits_of(problem))
+    return [
+        f"Joint instances get {answer.share:.0%} of the requests and {count(answer.joint_gpus, 'GPU')}, pools {1 - answer.share:.0%} and "
+        f"{count(all_gpus - answer.joint_gpus, 'GPU')}: {answer.share:g} · {joint} + {1 - answer.share:g} · {pools} = "
+        f"{milliseconds(answer.objective.value)} a request.",
+        f"Every limit holds in either part: TTFT P99 {_ms(first.ttft_p99_ms)} and {_ms(second.ttft_p99_ms)}, TPOT P99 "
+        f"{_ms(first.tpot_p99_ms)} and {_ms(second.tpot_p99_ms)}.",
+        f"{kind} alone, {chosen.strategy.label}: {alone} a request with {count(chosen.strategy.gpus, 'GPU')} against "
+        f"{milliseconds(answer.objective.value)} with {answer.gpus}; side by side takes {less:.1%} less.",
+        f"Of {every:,} splits of requests and GPUs bounds leave {len(found.solved):,} to be solved, both parts of each proved.",
+    ]
+
+
+def _ms(value: Any) -> str:
+    return "without end" if value is None else milliseconds(value)

@@ -1,0 +1,88 @@
+"""Answers with joint instances beside prefill and decode pools, as text for a terminal and as JSON data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from optimizer.explain.common.numbers import milliseconds
+from optimizer.render.as_json import answer_data
+from optimizer.render.frame import STYLES, print_foot, print_sentences
+from optimizer.render.pools import pools_data
+from optimizer.render.text import STATUS_WORDS, console, model_sentences, rules_lines
+from optimizer.results.answer import SCHEMA_VERSION
+from optimizer.results.side_by_side import SideBySideAnswer
+
+
+def side_by_side_data(answer: SideBySideAnswer) -> dict[str, Any]:
+    """Everything in an answer as JSON-ready data: each part as ``solve`` prints it by itself."""
+    data = {name: getattr(answer, name) for name in answer.__dataclass_fields__}
+    for name in ("metrics", "objective", "verification", "model"):
+        data[name] = asdict(data[name]) if data[name] is not None else None
+    for name in ("conflicts", "repairs", "explanation", "search_limits"):
+        data[name] = list(data[name])
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kind": "side_by_side",
+        "strategy": None,
+        "placement": None,
+        "rules": [],
+        "cost_source": "analytic",
+        **data,
+        "label": answer.label,
+        "gpus": answer.gpus,
+        "joint": answer_data(answer.joint),
+        "pools": pools_data(answer.pools),
+    }
+
+
+def print_side_by_side(answer: SideBySideAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
+    """The answer of ``solve``: one screen, or with the rules of either part (``full``)."""
+    out = console()
+    words = STATUS_WORDS[answer.status]
+    if answer.status == "feasible" and answer.objective.gap > 0:
+        words = f"{words}, its objective within {answer.objective.gap:.2%} of a proved bound"
+    out.print(Text(f"{answer.problem}: {answer.label} — {words}", STYLES[answer.status]))
+    print_sentences(out, answer.explanation)
+    out.print()
+    out.print(_parts(answer))
+    if full:
+        for part in (answer.joint, answer.pools):
+            rules_lines(out, part.rules)
+    print_sentences(out, launch)
+    out.print()
+    print_foot(out, model_sentences(answer.model, full=full), answer.verification, answer.status)
+
+
+def _parts(answer: SideBySideAnswer) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in ("", "joint instances", "pools", "together"):
+        table.add_column(title, justify="right" if title else "left")
+    first, second, both = answer.joint, answer.pools, answer.metrics
+    assert first.strategy is not None and second.strategy is not None
+    assert first.metrics is not None and second.metrics is not None
+    assert first.objective is not None and second.objective is not None
+    table.add_row("requests", f"{answer.share:.0%}", f"{1 - answer.share:.0%}", "100%")
+    table.add_row("GPUs in use", str(first.strategy.gpus), str(second.strategy.gpus), str(answer.gpus))
+    for title, name in (("TTFT", "ttft"), ("TPOT", "tpot")):
+        table.add_row(
+            f"{title} P50 / P99",
+            *(
+                " / ".join(_ms(getattr(of, f"{name}_p{percentile}_ms")) for percentile in (50, 99))
+                for of in (first.metrics, second.metrics, both)
+            ),
+        )
+    values = first.objective.value, second.objective.value, answer.objective.value
+    table.add_row("objective", *(milliseconds(value) for value in values))
+    rates = first.metrics.max_request_rate, second.metrics.max_request_rate, both.max_request_rate
+    table.add_row("most requests/s", *(f"{rate:.2f}" for rate in rates))
+    table.add_row("served", *(f"{of.availability:.5%}" for of in (first.metrics, second.metrics, both)))
+    return table
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else milliseconds(value)

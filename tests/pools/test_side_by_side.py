@@ -1,0 +1,149 @@
+"""Joint instances beside pools: against every split solved by itself, bounds below every split, claims that are refused."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from optimizer.facts.problem import Problem
+from optimizer.facts.side_by_side import BesideSplit, joint_part, not_split, pools_part, splits_of
+from optimizer.questions import side_by_side
+from optimizer.questions.side_by_side import weighted
+from optimizer.questions.solve import solve
+from optimizer.questions.uniform_steps import quantities_of
+from optimizer.results.answer import Answer
+from optimizer.results.pools import FixedPools, PoolsAnswer
+from optimizer.results.side_by_side import SideBySideAnswer
+from optimizer.search.common.clock import Clock
+from optimizer.search.pools.answer import objective_of
+from optimizer.search.pools.side_by_side import SplitBounds
+from optimizer.search.pools.solve import best, columns_of
+from optimizer.search.uniform.solve import Solver
+from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.pools.side_by_side import OwnSplitBounds, open_splits, verify_side_by_side
+from tests.pools.problems import problem_with
+
+NEAR_SATURATION: dict[str, Any] = {
+    "serving": "any",
+    "hardware": {"gpus_per_node": 5},
+    "workload": {"prompt_tokens": 4000, "requests_per_s": 24},
+    "requirements": {"ttft_p99_ms": 4000, "tpot_p99_ms": 60},
+}
+"""Neither kind alone fills five GPUs well."""
+POOLS_BEST: dict[str, Any] = NEAR_SATURATION | {
+    "hardware": {"gpus_per_node": 4},
+    "workload": {"prompt_tokens": 4000, "requests_per_s": 12},
+}
+JOINT_BEST: dict[str, Any] = NEAR_SATURATION | {
+    "hardware": {"gpus_per_node": 3},
+    "workload": {"prompt_tokens": 300, "requests_per_s": 4},
+}
+TWO_NODES: dict[str, Any] = NEAR_SATURATION | {
+    "hardware": {"nodes": 3, "gpus_per_node": 2, "internode_gbit_per_s": 400},
+    "workload": {"prompt_tokens": 4000, "requests_per_s": 22},
+    "objective": {"gpu_ms": 3.0},
+}
+
+
+def value_of(problem: Problem, split: BesideSplit) -> float:
+    """ms of one split, each part the best there is; infinite where a part cannot be."""
+    joint = Solver().best(quantities_of(joint_part(problem, split), None))
+    part = pools_part(problem, split)
+    columns = columns_of(part)
+    found = best(part, FixedPools(), columns, Clock())
+    if joint.value is None or columns is None or found.pair is None:
+        return math.inf
+    return weighted(split, joint.value / 1e6, objective_of(columns, found.pair, None).value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [(NEAR_SATURATION, SideBySideAnswer), (POOLS_BEST, PoolsAnswer), (JOINT_BEST, Answer), (TWO_NODES, None)],
+)
+def test_the_best_of_all_three_kinds_is_found_by_brute_force_too(changes: dict[str, Any], kind: type | None) -> None:
+    """Every split solved: none is left out by a bound that it falls below, and the least of them and of either kind is the answer."""
+    problem = problem_with(**changes)
+    answer = solve(problem)
+    alone = solve(problem, side_by_side=False)
+    values = {split: value_of(problem, split) for split in splits_of(problem)}
+    assert len(values) == 9 * (len({split.units for split in values}))
+    assert answer.objective is not None and alone.objective is not None and answer.status == "optimal"
+    least = min(*values.values(), alone.objective.value)
+    assert answer.objective.value == pytest.approx(least, abs=2e-5) and answer.objective.bound == answer.objective.value
+    assert answer.verification.passed
+    assert kind is None or type(answer) is kind
+    bounds = SplitBounds(problem)
+    with sixty_digits():
+        own = OwnSplitBounds(problem)
+        for split, value in values.items():
+            units = bounds.units - split.units
+            first, second = bounds.joint(split.tenths, split.units), bounds.pools(10 - split.tenths, units)
+            assert weighted(split, first, second) <= value, split
+            assert own.least(split) <= value, split
+            assert not own.at_least(split, value * (1 + 1e-6)) or value == math.inf, split
+
+
+def test_what_each_part_is_asked() -> None:
+    problem = problem_with(**TWO_NODES)
+    joint, pools = joint_part(problem, BesideSplit(3, 1)), pools_part(problem, BesideSplit(3, 1))
+    assert (joint.hardware.nodes, pools.hardware.nodes) == (1, 2)
+    assert (joint.serving, pools.serving) == ("joint", "disaggregated")
+    assert joint.workload.requests_per_s == pytest.approx(6.6) and pools.workload.requests_per_s == pytest.approx(15.4)
+    # A GPU counts 3 ms for each of all requests, so more for each of the few that a part is sent.
+    assert (joint.objective.gpu_ms, pools.objective.gpu_ms) == (pytest.approx(10.0), pytest.approx(30 / 7))
+
+
+def test_a_claim_that_leaves_out_a_better_split_is_refused() -> None:
+    problem = problem_with(**NEAR_SATURATION)
+    answer = solve(problem)
+    assert isinstance(answer, SideBySideAnswer)
+    split = BesideSplit(2, 1)
+    assert open_splits(problem, answer.objective.value, {split: answer.objective.value}).open == ()
+    alone = solve(problem, side_by_side=False)
+    assert alone.objective is not None
+    assert open_splits(problem, alone.objective.value, {}).open == (split,)
+    wrong = replace(answer, objective=replace(answer.objective, value=answer.objective.value - 1))
+    seen = open_splits(problem, answer.objective.value, {split: answer.objective.value})
+    assert not verify_side_by_side(problem, wrong, seen).passed
+    assert not verify_side_by_side(problem, replace(answer, share=0.3), seen).passed
+    assert not verify_side_by_side(problem, replace(answer, joint_gpus=5), seen).passed
+    assert verify_side_by_side(problem, answer, seen).passed
+
+
+def test_splits_that_were_not_settled_leave_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(side_by_side, "MOST_SOLVED", 0)
+    answer = solve(problem_with(**NEAR_SATURATION))
+    assert isinstance(answer, PoolsAnswer) and answer.status == "feasible" and answer.objective is not None
+    assert answer.objective.bound < 2386.66 < answer.objective.value and 0 < answer.objective.gap < 0.02
+    assert "may be better, by" in answer.explanation[-1]
+
+
+def test_both_parts_make_up_the_whole() -> None:
+    """docs/disaggregated.md, section 14."""
+    answer = solve(problem_with(**NEAR_SATURATION))
+    assert isinstance(answer, SideBySideAnswer)
+    assert answer.label == "20% to TP1·PP1·DP1, 80% to prefill 2 × TP1 + decode 1 × TP2"
+    assert (answer.joint_gpus, answer.gpus) == (1, 5)
+    assert answer.joint.objective is not None and answer.pools.objective is not None
+    assert answer.joint.objective.value == pytest.approx(3604.50, abs=0.01)
+    assert answer.pools.objective.value == pytest.approx(2082.19, abs=0.01)
+    assert answer.objective.value == pytest.approx(2386.65, abs=0.01)
+    assert sum(answer.objective.terms.values()) == pytest.approx(answer.objective.value, abs=1e-5)
+    first, second, both = answer.joint.metrics, answer.pools.metrics, answer.metrics
+    assert first is not None and second is not None
+    assert both.max_request_rate == pytest.approx(min(first.max_request_rate / 0.2, second.max_request_rate / 0.8))
+    assert both.availability == pytest.approx(0.2 * first.availability + 0.8 * second.availability)
+    assert both.tokens_per_s == pytest.approx(24 * 200)
+
+
+@pytest.mark.parametrize("preset", ["throughput", "capacity", "fewest-gpus", "cheapest"])
+def test_where_it_is_not_tried_the_answer_says_so(preset: str) -> None:
+    problem = problem_with(serving="any", hardware={"gpus_per_node": 2}, objective=preset)
+    assert not_split(problem) == f"with objective {preset}"
+    answer = solve(
+        problem_with(serving="any", hardware={"gpus_per_node": 3}, objective=preset, workload={"requests_per_s": 8})
+    )
+    assert answer.explanation[-1].startswith(f"Joint instances beside pools are not tried with objective {preset}")
