@@ -11,7 +11,7 @@ from optimizer.results.chain import ChainAnswer
 def chain_sentences(problem: ChainProblem, answer: ChainAnswer) -> list[str]:
     """Sentences for people, most important first."""
     if answer.status == "infeasible":
-        return [_infeasible(problem)]
+        return [_infeasible(problem, answer)]
     if not answer.placement:
         return ["The time limit was reached before a placement was found; allow more time."]
     depth = max(len(chain.nodes) for chain in answer.chains)
@@ -55,7 +55,7 @@ def chain_sentences(problem: ChainProblem, answer: ChainAnswer) -> list[str]:
     return said
 
 
-def _infeasible(problem: ChainProblem) -> str:
+def _infeasible(problem: ChainProblem, answer: ChainAnswer) -> str:
     held = sum(problem.max_layers(node.type) for node in problem.cluster.nodes)
     if held < problem.model.layers:
         return (
@@ -64,4 +64,9 @@ def _infeasible(problem: ChainProblem) -> str:
     limits = problem.requirements
     stated = [f"{name} = {value}" for name, value in limits.model_dump().items() if value is not None]
     cause = f" within {' and '.join(stated)}" if stated else ""
-    return f"No chain through all {problem.model.layers} layers exists{cause}: the cross-section bound is 0 tokens/s."
+    why = "the cross-section bound is 0 tokens/s"
+    if answer.proof.method == "search":
+        why = "the exact model, every node and link by name, was searched through"
+    elif answer.proof.entry:
+        why = "the coordinator's links to the nodes, or those back, or the nodes themselves carry 0 tokens/s in all"
+    return f"No chain through all {problem.model.layers} layers carries 0.001 tokens/s{cause}: {why}."

@@ -72,8 +72,9 @@ class _Program:
     def __init__(self, columns: Columns, groups: Groups, total: int, share: float) -> None:
         self.instance, self.groups, self.total = columns.instance, groups, total
         self.columns = columns
-        self.shared = share > 0 and not self.instance.limited
         tail = int(total * share)
+        # Of a total of a thousandth there is nothing to share.
+        self.shared = 0 < tail < total and not self.instance.limited
         self.rates = {"solo": total, "tail": tail, "head": total - tail}
         self.model = cp_model.CpModel()
         self.stays: dict[tuple[int, str], _Stay] = {}

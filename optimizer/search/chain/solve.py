@@ -13,7 +13,7 @@ from optimizer.search.chain.bound import Certificate, upper_bound
 from optimizer.search.chain.columns import Columns
 from optimizer.search.chain.exact import fits, solve_exact
 from optimizer.search.chain.flow import Flows, route
-from optimizer.search.chain.greedy import first_placement
+from optimizer.search.chain.greedy import first_placement, lines_along_links
 from optimizer.search.chain.groups import Groups, as_one, grouped, only
 from optimizer.search.chain.improve import improve
 from optimizer.search.chain.instance import ChainInstance, Placement
@@ -67,6 +67,8 @@ class Search:
         if self.bound == 0:
             return
         self._candidate(first_placement(self.instance))
+        if self._open and not self.instance.limited:
+            self._candidate(lines_along_links(self.instance, self._expired))
         groups = grouped(self.instance, self.bound)
         columns = Columns(self.instance, self._expired)
         several = len(groups.members) > 1
