@@ -121,3 +121,12 @@ def test_a_version_that_asks_for_too_much_is_said() -> None:
     assert any("Does not start in vLLM 0.15.0" in sentence for sentence in memory_sentences(problem, answer.strategy))
     newest = problem.model_copy(update={"engine_version": "0.32.0"})
     assert not any("Does not start" in sentence for sentence in memory_sentences(newest, answer.strategy))
+
+
+def test_blocks_for_more_sequences_than_any_batch_are_counted_whole() -> None:
+    # The verifier counts them all: a limit cut at the largest batch, 4,096, was refuted by it.
+    problem = _problem("nemotron-3-nano-30b-a3b", "b200", "0.26.0", 0.9, 8192, 8192)
+    answer = check(problem, Fixed(1, 1, 1), repairs=False)
+    rule = next(rule for rule in answer.rules if rule.id == "state_blocks")
+    assert answer.verification.passed, answer.verification.mismatches
+    assert rule.limit > 4096 and rule.holds

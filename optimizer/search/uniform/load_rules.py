@@ -11,12 +11,14 @@ from optimizer.costs.load import LoadPoints
 from optimizer.costs.memory import memory_budget_bytes
 from optimizer.engines.kernels import kernels_of
 from optimizer.engines.registry import engine_of
-from optimizer.facts.demand import MOST_BATCH, LatencyLimit
+from optimizer.facts.demand import LatencyLimit
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import RuleResult
 from optimizer.search.common.scale import NEVER_NS, limit_ns, milliseconds, planned_ms, time_ns
 from optimizer.search.uniform.quantities import Quantities, demand_of
 from optimizer.search.uniform.rule import UNBOUNDED, Choice, Poster, Rule, told
+
+ENDLESS = int(np.iinfo(np.int64).max)
 
 
 def memory_rule(problem: Problem) -> Rule:
@@ -68,7 +70,8 @@ def state_blocks_rule(problem: Problem) -> Rule:
 
     def judge(quantities: Quantities, choice: Choice) -> RuleResult:
         n, shape = choice.max_num_seqs, quantities.space.row_shape[[choice.row]]
-        limit = int(quantities.memory.state_sequences(quantities.room, MOST_BATCH)[shape][0])
+        # As many as there are blocks, be it more than any batch.
+        limit = int(quantities.memory.state_sequences(quantities.room, ENDLESS)[shape][0])
         return RuleResult("state_blocks", said.sentence, limit, n, "sequences", n <= limit, limit - n)
 
     return Rule("state_blocks", said.sentence, post, judge, said.demand)
