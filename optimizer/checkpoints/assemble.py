@@ -131,7 +131,10 @@ class Stores:
         plain = sixteen(self.sixteen)
         others = {stored.weight_format for stored in (*self.linear, *self.expert) if stored.bits != 16}
         others -= {(bulk or plain).weight_format}
-        return self.plan.facts(bulk or plain, self.most(self.linear) or plain, tuple(sorted(others)))
+        facts = self.plan.facts(bulk or plain, self.most(self.linear) or plain)
+        experts = self.most(self.expert, quantized=True)
+        own = {"other_formats": tuple(sorted(others)), "expert_format": experts.weight_format if experts else None}
+        return facts.model_copy(update=own)
 
 
 def layer_kinds(decoder: Decoder, stores: Stores) -> tuple[tuple[LayerKind, ...], tuple[int, ...]]:

@@ -116,7 +116,8 @@ class Kernels(Facts):
     gpus_source: str
     weights: dict[str, Support]
     methods: dict[str, Support]
-    """What else a checkpoint of a ``quant_method`` needs, or only its weights of one format (``modelopt_fp8``);
+    """What else a checkpoint of a ``quant_method`` needs, or only its weights of one format (``modelopt_fp8``) or its routed experts of
+    one (``fp8_experts_fp8``);
     ``int8_activations``: one whose products are of 8-bit integers; ``fp8_blocks``: one whose fp8 weights have a scale a block."""
     caches: dict[str, Support]
     slices: tuple[SliceRule, ...]
@@ -148,6 +149,7 @@ class Kernels(Facts):
             formats = (weight_format, *quantization.other_formats)
             names = [method, *(f"{method}_{name}" for name in formats)]
             names += ["int8_activations"] if quantization.activation_format == "int8" else []
+            names += [f"{method}_experts_{quantization.expert_format}"] if quantization.expert_format else []
             names += ["fp8_blocks"] if "fp8" in formats and quantization.weight_block is not None else []
             found += [self.methods[name] for name in names if name in self.methods]
         return tuple(found)

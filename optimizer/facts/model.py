@@ -43,6 +43,8 @@ class Quantization(Facts):
     """Of the bulk of the quantised linear layers; codebook formats (nf4, GGUF's) by their width."""
     other_formats: tuple[WeightFormat, ...] = ()
     """Of quantised linear layers that are stored in another one (mixed precision)."""
+    expert_format: WeightFormat | None = None
+    """Of routed experts that are not in 16 bit; None: there are none."""
     weight_block: tuple[Count, Count] | None = None
     """Outputs and inputs that share one scale (block fp8)."""
     group_size: Count | None = None

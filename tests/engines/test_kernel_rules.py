@@ -252,6 +252,29 @@ CHECKPOINTS: list[tuple[str, str, str, WeightFormat, bool]] = [
 ]
 
 
+def test_experts_in_fp8_need_more_than_linear_layers_where_the_engine_says_so() -> None:
+    # SGLang 0.5.23 on A100: Marlin for linear layers alone; vLLM has it for experts too.
+    a100, h100 = lookup.gpu("a100-sxm-80gb"), lookup.gpu("h100")
+    dense = Quantization(method="fp8", weight_format="fp8")
+    routed = dense.model_copy(update={"expert_format": "fp8"})
+    sglang, vllm = kernels_of("sglang"), kernels_of("vllm")
+    assert sglang.runs_weights("fp8", dense, a100) and not sglang.runs_weights("fp8", routed, a100)
+    assert sglang.runs_weights("fp8", routed, h100) and vllm.runs_weights("fp8", routed, a100)
+
+
+def test_layers_of_another_format_need_their_own_kernels() -> None:
+    mixed = Quantization(method="modelopt_mixed", weight_format="int4", other_formats=("nvfp4",))
+    t4, a100 = lookup.gpu("t4"), lookup.gpu("a100-sxm-80gb")
+    assert not kernels_of("sglang").runs_weights("int4", mixed, t4) and kernels_of("sglang").runs_weights(
+        "int4", mixed, a100
+    )
+    # vLLM validated a mixed checkpoint on T4 and A100 (modelopt.py, ModelOptMixedPrecisionConfig).
+    stored = Quantization(method="modelopt_mixed", weight_format="nvfp4", other_formats=("fp8",))
+    assert kernels_of("vllm").runs_weights("nvfp4", stored, a100) and kernels_of("vllm").runs_weights(
+        "nvfp4", stored, t4
+    )
+
+
 def test_checkpoints_that_people_start() -> None:
     wrong = [
         (engine, gpu, method, weights)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from optimizer.checkpoints.parts import Linear
 from optimizer.checkpoints.quantization.names import Entries
 from optimizer.checkpoints.quantization.storage import Storage
-from optimizer.facts.model import KvCacheFormat, Quantization, WeightFormat
+from optimizer.facts.model import KvCacheFormat, Quantization
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +73,16 @@ class QuantizationPlan:
             return None
         return self.default
 
-    def facts(self, bulk: Storage, linear: Storage, others: tuple[WeightFormat, ...] = ()) -> Quantization:
+    def facts(self, bulk: Storage, linear: Storage) -> Quantization:
         """What engines' rules depend on.
 
         Args:
             bulk: the storage of most of the quantised weights.
             linear: that of most weights outside routed experts, whose blocks bind TP as well.
-            others: formats of the other quantised weights.
         """
         return Quantization(
             method=self.method,
             weight_format=bulk.weight_format,
-            other_formats=others,
             weight_block=bulk.block or linear.block,
             group_size=bulk.group or linear.group or None,
             activation_format=bulk.activation,
