@@ -9,6 +9,7 @@ from optimizer.costs.pools import link_between
 from optimizer.explain.pools.cluster_conflict import cluster_conflict, least_broken, nearest_words
 from optimizer.explain.pools.cluster_repair import cluster_repairs
 from optimizer.explain.pools.cluster_why import cluster_limits, cluster_words
+from optimizer.explain.uniform.memory_words import pool_sentences
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions.pools import refuse
@@ -90,7 +91,18 @@ def solve_cluster_pools(
         answer = _answer(problem, chosen, found.outcome, bound)
         verification = verify_cluster_pools(problem, answer, fixed, exhaustive=not ctrl_c.came)
     answer = with_verification(answer, verification)
-    return replace(answer, explanation=(*answer.explanation, *cluster_words(chosen, answer)))
+    return _told(problem, chosen, answer)
+
+
+def _told(problem: InventoryProblem, chosen: ChosenPools, answer: ClusterPoolsAnswer) -> ClusterPoolsAnswer:
+    """The answer with why it is so, and what is to be said of memory."""
+    said = [*answer.explanation, *cluster_words(chosen, answer)]
+    if answer.strategy is not None:
+        for name, parts in (("Prefill", answer.strategy.prefill), ("Decode", answer.strategy.decode)):
+            for part in parts:
+                here = problem_on(problem, problem.group(part.group))
+                said += pool_sentences(here, f"{name} on {part.group}", part.pool)
+    return replace(answer, explanation=tuple(said))
 
 
 def found_cluster_pools(problem: InventoryProblem, fixed: FixedPools, clock: Clock) -> ClusterPoolsAnswer | None:
@@ -141,7 +153,7 @@ def check_cluster_pools(
     status = "optimal" if same else "feasible" if fits else "infeasible"
     answer = replace(_answer(problem, chosen, status, None), feasible=fits, optimum=optimum)
     answer = with_verification(answer, verify_cluster_pools(problem, answer, fixed, exhaustive=False))
-    return replace(answer, explanation=(*answer.explanation, *cluster_words(chosen, answer)))
+    return _told(problem, chosen, answer)
 
 
 def _groups_known(problem: InventoryProblem, fixed: FixedPools) -> None:

@@ -10,6 +10,7 @@ from optimizer.engines.transfer import transfer_of
 from optimizer.explain.pools.conflict import conflict_of, nearest_pair
 from optimizer.explain.pools.repair import repairs_of
 from optimizer.explain.pools.why import limits_of, sentences
+from optimizer.explain.uniform.memory_words import pool_sentences
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.one_group import one_group
 from optimizer.facts.problem import Problem
@@ -107,7 +108,16 @@ def solve_pools(
         answer = _answer(problem, columns, found.pair, found.outcome, bound)
         verification = verify_pools(problem, answer, fixed, exhaustive=not ctrl_c.came, shapes=shapes)
     answer = with_verification(answer, verification)
-    return replace(answer, explanation=(*answer.explanation, *sentences(problem, columns, found.pair, answer)))
+    return _told(problem, columns, found.pair, answer)
+
+
+def _told(problem: Problem, columns: PoolColumns, pair: RowPair, answer: PoolsAnswer) -> PoolsAnswer:
+    """The answer with why it is so, and what is to be said of memory."""
+    said = [*answer.explanation, *sentences(problem, columns, pair, answer)]
+    if answer.strategy is not None:
+        said += pool_sentences(problem, "Prefill", answer.strategy.prefill)
+        said += pool_sentences(problem, "Decode", answer.strategy.decode)
+    return replace(answer, explanation=tuple(said))
 
 
 def found_pools(problem: Problem, fixed: FixedPools, clock: Clock) -> PoolsAnswer | None:
@@ -172,7 +182,7 @@ def check_pools(problem: Problem, fixed: FixedPools, *, time_limit_s: float | No
     status = "optimal" if same else "feasible" if fits else "infeasible"
     answer = replace(_answer(problem, columns, pair, status, None), feasible=fits, optimum=optimum)
     answer = with_verification(answer, verify_pools(problem, answer, fixed, exhaustive=False))
-    return replace(answer, explanation=(*answer.explanation, *sentences(problem, columns, pair, answer)))
+    return _told(problem, columns, pair, answer)
 
 
 def _least_broken(problem: Problem, columns: PoolColumns, clock: Clock) -> RowPair | None:

@@ -67,6 +67,7 @@ def said_of(problem: InventoryProblem, rule: str) -> str:
         "link": "the bandwidth of the links between the pools",
         "decode_concurrency": f"a decode pool with a free slot for 99 % of {rate:g} requests/s",
         "decode_kv_cache": "cache of the decode instances",
+        "state_blocks": "blocks for the states of a decode instance's sequences",
         "tpot_full_batch": "TPOT of a full decode instance",
         "gpu_count": "the free GPUs of each group",
         "placement": "room on the nodes of each group",

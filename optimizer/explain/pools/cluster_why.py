@@ -40,7 +40,7 @@ def cluster_words(chosen: ChosenPools, answer: ClusterPoolsAnswer) -> list[str]:
         words = f"{amount(rule.actual, rule.unit)}"
         if rule.enabled and not rule.holds:
             said.append(f"Rule {rule.id} is broken: {words}, allowed {amount(rule.limit, rule.unit)}.")
-        elif rule.enabled and numbers and rule.id not in ("gpu_count", "min_batch") and _tight(rule):
+        elif rule.enabled and numbers and rule.id not in ("gpu_count", "min_batch", "state_blocks") and _tight(rule):
             said.append(f"Rule {rule.id} is close: {words} of {amount(rule.limit, rule.unit)}.")
     if answer.feasible is not False:
         said += _full_first(chosen, metrics.max_request_rate)

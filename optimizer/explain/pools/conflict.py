@@ -89,6 +89,7 @@ def said_rule(problem: Problem, rule: str) -> str:
         "link": "the bandwidth of the link between the pools (link)",
         "decode_concurrency": f"a decode pool with a free slot for 99 % of {rate:g} requests/s (decode_concurrency)",
         "decode_kv_cache": "cache of the decode instances (decode_kv_cache)",
+        "state_blocks": "blocks for the states of a decode instance's sequences (state_blocks)",
         "min_batch": f"{problem.requirements.min_batch} sequences at a decode instance (min_batch)",
         "tpot_full_batch": "TPOT of a full decode instance (tpot_full_batch)",
     }

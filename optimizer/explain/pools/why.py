@@ -49,7 +49,7 @@ def sentences(problem: Problem, columns: PoolColumns, pair: RowPair, answer: Poo
         rule
         for rule in answer.rules
         if rule.enabled and rule.holds and rule.slack is not None and isinstance(rule.limit, int | float) and rule.limit
-        and rule.id not in ("gpu_count", "min_batch") and rule.slack <= TIGHT * abs(rule.limit)
+        and rule.id not in ("gpu_count", "min_batch", "state_blocks") and rule.slack <= TIGHT * abs(rule.limit)
     ]  # fmt: skip
     said += [
         f"Rule {rule.id} is close: {amount(rule.actual, rule.unit)} of {amount(rule.limit, rule.unit)}."

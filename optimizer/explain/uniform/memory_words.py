@@ -10,6 +10,7 @@ from optimizer.facts.hardware import GIB, GpuFacts
 from optimizer.facts.overhead import StatedOverhead
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
+from optimizer.results.pools import PoolStrategy
 
 SURE_OF_STATES = 0.75
 """Share of the planned blocks of states that logs had at least: 1.00 (two RX 7900 XT, vllm issue 49064), 0.86 (FP8) and 0.75 (BF16; both
@@ -21,8 +22,31 @@ def memory_sentences(problem: Problem, strategy: Strategy | None) -> list[str]:
     said = machine_sentences(problem.engine_overhead, [problem.hardware.gpu])
     if strategy is None or "memory" in problem.search.disabled_rules:
         return said
-    shape = Shape.of(strategy)
-    found = start_up(problem, shape)
+    said += start_sentences(problem, Shape.of(strategy), strategy.max_num_seqs)
+    return said
+
+
+def pool_sentences(problem: Problem, name: str, pool: PoolStrategy) -> list[str]:
+    """Sentences on the memory of a pool's instances, which have no stages.
+
+    Args:
+        problem: with the nodes that the pool stands on.
+        name: of the pool.
+    """
+    degrees = pool.tensor_parallel, 1, pool.expert_parallel
+    shape = Shape(*degrees, pool.weight_precision, pool.kv_precision, (problem.model.layers,))
+    return [f"{name}: {one}" for one in start_sentences(problem, shape, pool.max_num_seqs)]
+
+
+def start_sentences(problem: Problem, shape: Shape, slots: int) -> list[str]:
+    """Why an engine may not start, or does not.
+
+    Args:
+        slots: max_num_seqs.
+    """
+    if "memory" in problem.search.disabled_rules:
+        return []
+    found, said = start_up(problem, shape), []
     engine = engine_of(problem.engine)
     # The others are told of memory what leaves room for one such sequence.
     if engine.share == "whole" and found.may_not_start:
@@ -32,7 +56,7 @@ def memory_sentences(problem: Problem, strategy: Strategy | None) -> list[str]:
             "planned; engine_overhead states what its log prints (optimizer import log)."
         )
     asks_whole = overhead_on(problem).asks_whole_model
-    if asks_whole and strategy.pipeline_parallel > 1 and found.spare < 0:
+    if asks_whole and shape.pp > 1 and found.spare < 0:
         said.append(
             f"Does not start in {engine.title} {problem.engine_version}: its check asks each stage for the cache of all layers, "
             f"{found.longest_sequence / GIB:.2f} GiB for {problem.max_sequence_tokens:,} tokens; {found.kv_memory / GIB:.2f} GiB are left."
@@ -40,9 +64,9 @@ def memory_sentences(problem: Problem, strategy: Strategy | None) -> list[str]:
     most, least = found.sequences_of_states, found.sequences_of_states_at_least
     if most is not None and least is not None:
         sure = max(1, min(least, int(SURE_OF_STATES * most)))
-        if sure < strategy.max_num_seqs <= most:
+        if sure < slots <= most:
             said.append(
-                f"May not start: {engine.title} wants a block of states for each of {strategy.max_num_seqs:,} sequences of a replica "
+                f"May not start: {engine.title} wants a block of states for each of {slots:,} sequences of a replica "
                 f"and has {most:,} as planned, but logs had down to {SURE_OF_STATES:.0%} of that; requirements.max_batch: {sure:,} is safe."
             )
     return said

@@ -216,6 +216,8 @@ def _judge(columns: PoolColumns, pair: RowPair, rule: str, enabled: bool) -> Rul
         if not second.carries[d]:
             return words(False, str(int(tables.allowed_slots[shapes[1]])), "no finite value: requests pile up")
         return at_most(int(second.n99[d]), int(tables.allowed_slots[shapes[1]]), "sequences")
+    if rule == "state_blocks":
+        return at_most(int(tables.allowed_slots[shapes[1]]), int(tables.state_sequences[shapes[1]]), "sequences")
     if rule == "min_batch":
         slots = int(tables.allowed_slots[shapes[1]])
         holds = slots >= limits.min_batch

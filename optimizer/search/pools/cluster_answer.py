@@ -281,6 +281,8 @@ class ChosenPools:
             return (int(np.ceil(wanted)) if np.isfinite(wanted) else wanted), room, "bytes"
         if rule == "decode_concurrency":
             return (int(load.n99[row]) if load.carries[row] else float("inf")), slots, "sequences"
+        if rule == "state_blocks":
+            return slots, int(tables.state_sequences[shape]), "sequences"
         if rule == "min_batch":
             return slots, limits.min_batch, "sequences"
         return milliseconds(int(tables.full_ns[shape])), planned_ms(limits.tpot_p99_ms or 0.0, limits.margin), "ms"

@@ -167,6 +167,9 @@ class ClusterColumns:
             return 1, OwnNumbers(tables(1, lambda b, load: b.tables.decode_short(b.rows, load)), 0)
         if rule == "decode_concurrency":
             return 1, OwnNumbers(tables(1, lambda b, load: load.n99 - b.tables.allowed_slots[b.rows.shape]), 0)
+        if rule == "state_blocks":
+            found = tables(1, lambda b, _: (b.tables.allowed_slots - b.tables.state_sequences)[b.rows.shape])
+            return 1, OwnNumbers(found, 0)
         if rule == "min_batch":
             least = limits.min_batch
             return 1, OwnNumbers(tables(1, lambda b, _: least - b.tables.allowed_slots[b.rows.shape]), 0)

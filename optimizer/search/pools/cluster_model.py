@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from optimizer.costs.shapes import Bools, Ints
+from optimizer.engines.memory import state_blocks_of
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.search.common.scale import NS_PER_MS, limit_ns
 from optimizer.search.common.solver import cp_model
@@ -22,7 +23,7 @@ from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_dominance import not_dominated
 from optimizer.search.pools.losses import LossCase, loss_cases
 from optimizer.search.pools.model import SENTENCES
-from optimizer.search.pools.options import PARTS
+from optimizer.search.pools.options import PARTS, problem_on
 from optimizer.search.pools.tables import FULL
 from optimizer.search.uniform.quantities import ObjectiveWeights
 
@@ -30,7 +31,10 @@ from optimizer.search.uniform.quantities import ObjectiveWeights
 def cluster_rule_ids(problem: InventoryProblem) -> tuple[str, ...]:
     """Ids of the rules that apply, in the order they are shown; ``search.disabled_rules`` may name them."""
     requirements = problem.requirements
-    ids = [name for name in SENTENCES if name != "tpot_full_batch" or requirements.tpot_p99_ms is not None]
+    left_out = {"tpot_full_batch"} if requirements.tpot_p99_ms is None else set()
+    if all(state_blocks_of(problem_on(problem, group)) is None for group in problem.groups):
+        left_out.add("state_blocks")
+    ids = [name for name in SENTENCES if name not in left_out]
     ids += [limit.rule for limit in requirements.latency_limits]
     return (*ids, *(f"survive_{losses.level}" for losses in problem.survive))
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from optimizer.costs.shapes import Ints
+from optimizer.engines.memory import state_blocks_of
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
@@ -34,6 +35,7 @@ SENTENCES = {
     "link": "The link between the pools moves cache faster than it arises.",
     "decode_concurrency": "At most 1 % of requests find no free slot at a decode instance.",
     "decode_kv_cache": "Requests in progress at a decode instance want more cache than there is for at most preemption_share of the time.",
+    "state_blocks": "A decode instance has a block for the recurrent state of each sequence that it may run at once.",
     "min_batch": "A decode instance may run min_batch sequences at once.",
     "tpot_full_batch": "Even with every slot taken a token takes no longer than tpot_p99_ms.",
 }
@@ -42,7 +44,10 @@ SENTENCES = {
 def rule_ids(problem: Problem) -> tuple[str, ...]:
     """Ids of the rules that apply, in the order they are shown; ``search.disabled_rules`` may name them."""
     requirements = problem.requirements
-    ids = [name for name in SENTENCES if name != "tpot_full_batch" or requirements.tpot_p99_ms is not None]
+    left_out = {"tpot_full_batch"} if requirements.tpot_p99_ms is None else set()
+    if state_blocks_of(problem) is None:
+        left_out.add("state_blocks")
+    ids = [name for name in SENTENCES if name not in left_out]
     ids += [limit.rule for limit in requirements.latency_limits]
     survive = requirements.survive
     ids += [f"survive_{level}" for level, lost in (("gpu", survive.gpu), ("node", survive.node)) if lost]
@@ -190,6 +195,9 @@ class PoolsModel:
             self._at_most(1, tables.decode_short(rows[1], loads[1]), 0)
         elif rule == "decode_concurrency":
             self._at_most(1, loads[1].n99 - tables.allowed_slots[rows[1].shape], 0)
+        elif rule == "state_blocks":
+            shape = rows[1].shape
+            self._at_most(1, tables.allowed_slots[shape] - tables.state_sequences[shape], 0)
         elif rule == "min_batch":
             self._at_most(1, problem.requirements.min_batch - tables.allowed_slots[rows[1].shape], 0)
         elif rule == "tpot_full_batch":

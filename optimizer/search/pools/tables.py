@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from optimizer.costs.failures import STATES, down_states
 from optimizer.costs.pools import DecodeLoad, PoolCosts, PoolLink, PrefillLoad
 from optimizer.costs.shapes import Bools, Floats, Ints, Shape
 from optimizer.engines.memory import state_blocks_of
+from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.problem import Problem
 from optimizer.results.pools import FixedPool, FixedPools
 from optimizer.search.common.scale import NEVER_BYTES, NEVER_NS, bytes_up, limit_ns, time_ns
@@ -151,6 +153,11 @@ class PoolTables:
                 found.append((count, nodes, count * size, each * size, size if more else 0, more, one, two, fewest))
         return found
 
+    @cached_property
+    def state_sequences(self) -> Ints:
+        """Sequences for whose states a rank of each shape has blocks, (S,); ``LARGEST_COUNT`` where states set no limit."""
+        return self.costs.costs.memory().state_sequences(self.costs.room[:, None], LARGEST_COUNT)
+
     def _slots(self) -> tuple[Ints, Ints]:
         """n_max of each shape, (S,), and the step with every slot taken, ns."""
         problem = self.problem
@@ -160,8 +167,7 @@ class PoolTables:
         if "max_batch" in problem.search.disabled_rules:
             most[:] = self.costs.slots
         if state_blocks_of(problem) is not None and "state_blocks" not in problem.search.disabled_rules:
-            blocks = self.costs.costs.memory().state_sequences(self.costs.room[:, None], self.costs.slots)
-            most = np.maximum(1, np.minimum(most, blocks))
+            most = np.maximum(1, np.minimum(most, self.state_sequences))
         if limit is not None and "tpot_full_batch" not in problem.search.disabled_rules:
             within = (steps <= limit_ns(limit, problem.requirements.margin)).sum(axis=1)
             most = np.minimum(most, np.maximum(1, within))

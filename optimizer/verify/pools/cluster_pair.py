@@ -245,6 +245,9 @@ class ClusterPair:
         yield _worst(
             _at_most("decode_kv_cache", None if one is None else one.wanted, p.pool.shape.room) for p, one in second
         )
+        states = [(part.pool.shape.states, n) for (part, _), (n, _) in zip(second, slots, strict=True)]
+        if any(blocks is not None for blocks, _ in states):
+            yield _worst(_at_most("state_blocks", n, blocks) for blocks, n in states if blocks is not None)
         yield _yes("min_batch", all(n >= limits.min_batch for n, _ in slots))
         if limits.tpot_p99_ms is not None:
             most = planned(limits, limits.tpot_p99_ms)

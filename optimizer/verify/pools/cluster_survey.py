@@ -176,6 +176,8 @@ def _parts(
                 limits = problem.requirements
                 if slots < limits.min_batch and "min_batch" not in off:
                     continue
+                if shape.states is not None and slots > shape.states and "state_blocks" not in off:
+                    continue
                 if _too_slow(site, shape, slots):
                     continue
             else:

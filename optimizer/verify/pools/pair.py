@@ -213,6 +213,9 @@ class PoolsPair:
         yield _yes("link", all(decimal(rate) * crossing.mean < 1 for rate, crossing in crossings))
         yield _at_most("decode_concurrency", None if second is None else second.n99, self.decode.slots)
         yield _at_most("decode_kv_cache", None if second is None else second.wanted, self.decode.shape.room)
+        states = self.decode.shape.states
+        if states is not None:
+            yield _at_most("state_blocks", self.decode.slots, states)
         yield _yes("min_batch", self.decode.slots >= limits.min_batch)
         if limits.tpot_p99_ms is not None:
             full = self.decode.shape.round(min(self.decode.slots, self.decode.shape.length))

@@ -126,6 +126,11 @@ class PoolShape:
         stated = self.problem.requirements.max_batch
         return max(512, self.problem.max_batch if stated is None else 2 * stated)
 
+    @property
+    def states(self) -> int | None:
+        """Sequences for whose recurrent states a rank has blocks; None: as many as one likes."""
+        return self.stage.state_sequences(budget_bytes(self.problem))
+
     def round(self, n: int) -> Decimal:
         """A step of n sequences of the rank."""
         for b in range(len(self._rounds) + 1, n + 1):

@@ -18,7 +18,6 @@ from optimizer.facts.problem import Problem
 from optimizer.results.answer import Fixed
 from optimizer.results.pools import FixedPool, FixedPools, PoolStrategy
 from optimizer.verify.common.arithmetic import ceil_ratio, decimal, exact
-from optimizer.verify.common.budget import budget_bytes
 from optimizer.verify.common.candidate import planned
 from optimizer.verify.common.groups import Group
 from optimizer.verify.common.objective import weights_of
@@ -105,9 +104,8 @@ def slots_of(problem: Problem, shape: PoolShape, fixed: FixedPool) -> int:
         return min(fixed.max_num_seqs, shape.length)
     off, limits = problem.search.disabled_rules, problem.requirements
     most = shape.length if "max_batch" in off else min(problem.max_batch, shape.length)
-    blocks = shape.stage.state_sequences(budget_bytes(problem))
-    if blocks is not None and "state_blocks" not in off:
-        most = max(1, min(most, blocks))
+    if shape.states is not None and "state_blocks" not in off:
+        most = max(1, min(most, shape.states))
     if limits.tpot_p99_ms is None or "tpot_full_batch" in off:
         return most
     within = planned(limits, limits.tpot_p99_ms)
@@ -195,6 +193,8 @@ def _decode_lines(problem: Problem, shape: PoolShape, fixed: FixedPool, crossing
     if shape.short_of_memory > 0 and "decode_memory" not in off:
         return
     if slots < limits.min_batch and "min_batch" not in off:
+        return
+    if shape.states is not None and slots > shape.states and "state_blocks" not in off:
         return
     if limits.tpot_p99_ms is not None and "tpot_full_batch" not in off:
         full, within = shape.round(slots), planned(limits, limits.tpot_p99_ms)
