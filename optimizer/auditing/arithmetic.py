@@ -135,8 +135,9 @@ CONVERSIONS = (
 
 def _other_unit(statement: Statement, computed: Side, stated: Side) -> bool:
     """Whether a unit that is not read here ("5.6 kW", "180 minutes") may explain the difference."""
-    word = re.search(re.escape(stated.text) + r"\s?(?:[A-Za-zµΩ]+|[$€£])", statement.text)
-    sign = re.search(r"[$€£]\s?" + re.escape(stated.text), statement.text)
+    number = re.sub(r"\\?[.,]", "[.,]", re.escape(stated.text))  # "11,2 kW" is read as 11.2
+    word = re.search(number + r"\s?(?:[A-Za-zµΩ]+|[$€£])", statement.text)
+    sign = re.search(r"[$€£]\s?" + number, statement.text)
     if stated.unit or not (word or sign) or not stated.first or not computed.value.raw:
         return False
     ratio = abs(computed.value.raw / stated.first)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from optimizer.auditing.context import Context
-from optimizer.auditing.facts import Situation
+from optimizer.auditing.facts import Situation, memory_words
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.sentences import Sentence
@@ -84,7 +84,10 @@ def judge_capacity(sentence: Sentence, context: Context, own: Situation) -> Iter
     if len(holds) != 1 or (says is False and any(value > TIGHT * room.total for value in need[0]) and holds == {True}):
         return
     fits = holds.pop()
-    how = f"{shown(need[0][0], 'bytes')} of weights against {room.count:,.0f} × {shown(room.each, 'bytes')} = {shown(room.total, 'bytes')}"
+    each, total = memory_words(room.each), memory_words(room.each, room.count)
+    how = f"{shown(need[0][0], 'bytes')} of weights against {room.count:,.0f} × {each}" + (
+        "" if room.count == 1 else f" = {total}"
+    )
     yield Claim(
         sentence.statement.line, shortened(sentence.statement.text), "confirmed" if fits == says else "refuted",
         f"{known[0].model.name}: {how}.", None, "fits" if fits else "does not fit",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from optimizer.auditing.claims import figure_claim
-from optimizer.auditing.measures import Measure, shown
+from optimizer.auditing.measures import Measure, shown, unit_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
@@ -120,10 +120,5 @@ def _bits(measure: Measure) -> bool:
 
 def _as(first: Measure, second: Measure) -> str:
     """The first amount in the unit of the second."""
-    number = re.sub(r"[^\d.,]", "", second.number)
-    scale = second.value / (
-        float(number.replace(",", ""))
-        if re.fullmatch(r"[\d,]*\.?\d+", number) and number.replace(",", "")
-        else second.value or 1.0
-    )
-    return f"{first.value / scale:,.4g} {second.unit}" if scale else shown(first.value, first.dimension)
+    _, factors = unit_of(second.unit)
+    return f"{first.value / factors[0]:,.4g} {second.unit}" if factors else shown(first.value, first.dimension)

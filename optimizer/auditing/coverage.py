@@ -15,13 +15,22 @@ from optimizer.auditing.sentences import Sentence
 _WORD = re.compile(r"[^\W\d_]{2,}")
 CAPACITY = re.compile(
     r"\b(?:capacity|peak|maximum|sustains?|deliver\w*|throughput|up to|reach\w*|achiev\w*|measured|observed|benchmark\w*|can|could|capable"
-    r"|saturat\w*|emits?|produces?|writes?|generates?|yields?|runs?|complete\w*|exceed\w*|target|slots|sequences|prefill"
+    r"|max|within|limits?|saturat\w*|emits?|produces?|writes?|generates?|yields?|runs?|complete\w*|exceed\w*|target|slots|sequences|prefill"
     r"|decode|batch|at most|ceiling|headroom|liefert|liefern|erreicht|schafft|gemessen|maximal"
     r"|Durchsatz|kann|Sequenzen|Ziel|erzeugt|produziert|schreibt|fournit|atteint|débit|mesuré\w*|maximum|lot|peut|séquences"
     r"|cible|produi\w+|donne|délivre)\b",
     re.IGNORECASE,
 )
 """What a service can do or did, beside which a rate is not the demand."""
+
+CARRIES = re.compile(
+    r"\b(?:max(?:imum|imal\w*)?|survivors?|remaining|other|left|lost|los(?:e|s|ing|ses)|fail\w*|manages?|managed|handles?|carr(?:y|ies|ied)"
+    r"|absorbs?|sustain\w*|within (?:the |all |every )?limits?|capacity|could|can|gone|down|dead|alone|room|up to|most"
+    r"|übrig\w*|verbleib\w*|bleib\w*|trägt|tragen|bewältig\w*|schaff\w*|Ausfall\w*|fällt|Kapazität\w*|höchst\w*|maximal\w*|allein"
+    r"|supporte\w*|encaiss\w*|soutien\w*|restant\w*|capacité|perte|panne|seule?)\b",
+    re.IGNORECASE,
+)
+"""What a service carries, or what is left of it after a failure, beside which a rate is not the demand."""
 
 
 def unknown_words(sentence: Sentence, start: int = 0, end: int | None = None) -> list[str]:

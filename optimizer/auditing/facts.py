@@ -23,6 +23,15 @@ NOMINAL_GB = (16, 24, 32, 40, 48, 64, 80, 94, 96, 128, 141, 180, 192, 256, 288)
 """Memory sizes that device names speak of; a device offers somewhat more or less."""
 
 
+def memory_words(each: float, count: float = 1.0) -> str:
+    """Memory of GPUs by the size that their name speaks of, which is of 2^30 bytes, and in GB of 10^9 bytes where that differs."""
+    named = min(NOMINAL_GB, key=lambda size: abs(size * 2**30 - each))
+    total = f"{each * count / 1e9:,.4g} GB"
+    if abs(named * 2**30 - each) > 0.04 * each or named * 1e9 == each:
+        return total
+    return f"{named * count:,.0f} GB by name ({total} of 10⁹ bytes)"
+
+
 @dataclass(frozen=True)
 class Degrees:
     """The degrees of a parallel strategy."""

@@ -7,6 +7,7 @@ gives another.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -138,7 +139,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
             found = [one for one in found if not one.scope] or found
         relation = relation_of(sentence, measure)
         bounded = relation == "≤"
-        if quantity.limit and bounded:
+        above = quantity.unit == "W" and measure.value > max(one.high or one.value for one in found)
+        if quantity.limit and bounded and not above:  # "draw at most 12 kW" holds of 11.2 kW as well
             relation = "="
         if (
             relation == "≤"
@@ -176,7 +178,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
             and not elsewhere
             and refutable(sentence, measure, span, candidate, meant, scope, found, relation)
         ):
-            refuted = _say(sentence, measure, quantity, found[0], scope, relation, "refuted")
+            refuted = _say(sentence, measure, quantity, _closest(found, measure, quantity), scope, relation, "refuted")
         last = (
             candidates.index(candidate) + 1 == len(candidates)
             or candidates[candidates.index(candidate) + 1].term is not candidate.term
@@ -187,8 +189,16 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         candidate, found = unexplained
         elsewhere = not scope.ids and _holds_of_a_part(measure, candidate.quantity, meant, relation)
         if not elsewhere and understood(sentence, measure, candidate, meant, scope, found):
-            refuted = _say(sentence, measure, candidate.quantity, found[0], scope, relation, "refuted")
+            meant_one = _closest(found, measure, candidate.quantity)
+            refuted = _say(sentence, measure, candidate.quantity, meant_one, scope, relation, "refuted")
     return refuted
+
+
+def _closest(found: list[Reading], measure: Measure, quantity: Quantity) -> Reading:
+    """The reading that a reason gives: the likeliest; of money and power, which are said of one and of all alike, the nearest."""
+    if quantity.unit not in ("money/h", "W") or measure.value <= 0:
+        return found[0]
+    return min(found, key=lambda one: abs(math.log(one.value / measure.value)) if one.value > 0 else math.inf)
 
 
 def _of_cards(sentence: Sentence, measure: Measure) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from optimizer.auditing.claims import subject_claim
 from optimizer.auditing.context import Context
-from optimizer.auditing.facts import Situation
+from optimizer.auditing.facts import Situation, memory_words
 from optimizer.auditing.measures import shown
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import about
@@ -21,10 +21,14 @@ _WEIGHTS = re.compile(
 
 _CACHE = re.compile(
     r"\b(?:cache|KV|activations?|sequences?|batch|draft|adapters?|embedding|layers?|one stage|shard|share|slice"
-    r"|expert|rank|rack|node|Knoten|server|serveur|host|RAM|instances?|replicas?|Instanz(?:en)?|Replikate?|répliques?|requests?"
-    r"|Anfragen?|requêtes?|traffic|load|with it)\b",
+    r"|expert|rank|rack|node|Knoten|server|serveur|host|RAM)\b",
     re.IGNORECASE,
 )
+_SERVES = re.compile(
+    r"\b(?:instances?|replicas?|Instanz(?:en)?|Replikate?|répliques?|requests?|Anfragen?|requêtes?|traffic|load|with it)\b",
+    re.IGNORECASE,
+)
+"""``one GPU takes an instance with it``, ``the A100s could carry 3.5 requests``: what cards do, and not what they hold."""
 
 _HOLDS_IT = re.compile(
     r"\b(?P<count>a pair of|a single|one|single|two|three|four|eight|ein(?:e|zelne)?|eine einzelne|zwei|vier|acht|une seule|un seul"
@@ -55,6 +59,7 @@ def held_by(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cl
     if (
         not found
         or _CACHE.search(sentence.text)
+        or _SERVES.search(sentence.text)
         or [t for t in sentence.terms if t.id("fits")]
         or any(m.dimension for m in sentence.measures)
         or sentence.strategies
@@ -72,7 +77,9 @@ def held_by(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cl
     negated = bool(found["not"]) or bool(re.search(r"\b(?:nicht|ne|pas|kein\w*|not)\b", sentence.text))
     cards = f"{number} GPU{'s' if number > 1 else ''}"
     name = meant.situations[0].model.name
-    how = f"{name}: the weights take {shown(needs[0], 'bytes')}, {cards} offer {shown(rooms[0], 'bytes')}"
+    how = (
+        f"{name}: the weights take {shown(needs[0], 'bytes')}, {cards} offer {memory_words(rooms[0] / number, number)}"
+    )
     if len(set(fits)) == 1 and fits[0] != negated:
         yield subject_claim(
             sentence, "confirmed", how + ".", meant.situations[0].model.name, "weights", ">" if negated else "≤"

@@ -6,6 +6,7 @@ import re
 
 from optimizer.auditing.candidates import BY_UNIT, FAIR, INHERITED, STRONG, FigureReading
 from optimizer.auditing.context import OTHER_NETWORK
+from optimizer.auditing.coverage import CARRIES
 from optimizer.auditing.implied_units import speaks_of_money
 from optimizer.auditing.ledger import Reading
 from optimizer.auditing.lexicon import Quantity, Term
@@ -60,11 +61,19 @@ def relation_of(sentence: Sentence, measure: Measure) -> str:
     return "="
 
 
+FEW = 13
+"""Number words below this count some of what there is, and are not how many layers a model has."""
+
+
 def refutable(
     sentence: Sentence, measure: Measure, span: tuple[int, int], candidate: FigureReading, meant: About, scope: Scope,
     found: list[Reading], relation: str,
 ) -> bool:  # fmt: skip
     quantity, term = candidate.quantity, candidate.term
+    if quantity.unit in ("requests/s", "tokens/s") and CARRIES.search(sentence.text):
+        return False  # what is carried, and not what arrives
+    if quantity.id in ("layers", "blocks") and measure.word and measure.value < FEW:
+        return False  # "ten layers see the whole context": some of them
     if (
         not is_money(sentence, quantity)
         or (quantity.id in BY_UNIT and term is None)

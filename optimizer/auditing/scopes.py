@@ -78,6 +78,10 @@ def scope_of(sentence: Sentence, measure: Measure, span: tuple[int, int]) -> Sco
     if found and all(place > measure.end for place, _ in found):
         # "141 GB in bf16, so one card …": what comes behind a comma may speak of something else.
         loose = loose or all(re.search(r"[,;]\s", sentence.text[measure.end : place]) for place, _ in found)
+    if found and all(place < measure.start for place, _ in found):
+        # "TP8 on each node, two replicas": and what stands before one of something else.
+        last = max(place for place, _ in found)
+        loose = loose or bool(re.search(r"[,;]\s(?:\w+\s)?$", sentence.text[last : measure.start]))
     ids = frozenset(id for _, listed in found for id in listed)
     if not ids and total and span[0]:
         return Scope(frozenset(), True, False)  # "…, 96 in all": a clause that says of what it is

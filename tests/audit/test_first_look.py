@@ -84,3 +84,39 @@ def test_true_sentences_are_not_accused(text: str, problem: Any) -> None:
 
 def test_a_group_over_two_servers_is_refuted(problem: Any) -> None:
     assert any("stays inside one" in reason for reason in refuted("A TP group spans two servers.", problem))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "All GPUs draw at most 12 kW.",
+        "The feed allows 14 kW.",
+        "Die Zuleitung ist mit 14 kW ausreichend.",
+        "Mit 600 W je Server für das Übrige ergeben sich 12,4 kW.",
+        "Die Leistung beträgt 16 × 700 W = 11,2 kW.",
+        "When one server is lost, the other replica still manages 2.9 requests/s.",
+        "max rate within limits 16.2 rps",
+        "Ten layers see the whole context.",
+        "80 layers, 64 heads, 8 of them kv",
+        "6 rps x 200 tok = 1,200 tok/s out, 75 per card",
+        "Eine Million erzeugter Token kostet damit etwa 6,11.",
+        "The H100 has 80 GB, an A100 40 GB or 80 GB.",
+    ],
+)
+def test_what_a_first_look_accused_and_is_true(text: str, problem: Any) -> None:
+    assert refuted(text, problem) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("The network has 25 Gbit/s, that is 3.5 GB/s.", "25 Gbit/s is 3.125 GB/s, not 3.5 GB/s."),
+        ("Das Netz hat 25 Gbit/s, also 2,5 GB/s.", "25 Gbit/s is 3.125 GB/s, not 2,5 GB/s."),
+        ("700 W per card, 8 cards: 4.8 kW", "5,600 W"),
+        ("All GPUs draw 9.9 kW.", "11,200 W"),
+        ("One H100 can hold the model.", "80 GB by name (84.93 GB of 10⁹ bytes)"),
+        ("Two such cards are not enough for the 141 GB.", "160 GB by name (169.9 GB of 10⁹ bytes)"),
+    ],
+)
+def test_reasons_give_the_right_figure(text: str, right: str, problem: Any) -> None:
+    assert any(right in reason for reason in refuted(text, problem)), refuted(text, problem)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from optimizer.auditing.claims import figure_claim
 from optimizer.auditing.context import OTHER_NETWORK, Context
-from optimizer.auditing.coverage import explained
+from optimizer.auditing.coverage import CARRIES, explained
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.figures import is_kind_of_card, is_operand
 from optimizer.auditing.formula import UnknownName, value_of
@@ -153,9 +153,13 @@ def _judge(
         return None
     if _between(measure, first.entry, meant):
         return None
+    if measure.dimension == "W" and relation_of(sentence, measure) == "≤" and measure.value > max(first.values):
+        return None  # "at most 12 kW" holds of 11.2 kW as well
     if not may_be_wrong(sentence, measure, first.entry, meant, scope, around, span):
         return None
-    return _claim(sentence, measure, first.entry, first.values[0], False)
+    near = min(first.values, key=lambda one: abs(one - measure.value))
+    value = near if measure.dimension in ("W", "money/h") else first.values[0]
+    return _claim(sentence, measure, first.entry, value, False)
 
 
 def _between(measure: Measure, entry: LedgerEntry, meant: About) -> bool:
@@ -231,6 +235,8 @@ def may_be_wrong(
         return False
     if sentence.has("past") or sentence.denies(measure):
         return False
+    if entry.id in ("layers", "context") and measure.word:
+        return False  # "ten layers see the whole context": some of them
     if (
         (relation_of(sentence, measure) != "=" and not entry.limit)
         or _COMPARED.match(text[measure.end :])
@@ -246,7 +252,8 @@ def may_be_wrong(
     if "foreign" in clause or any(is_beside(sentence, measure, w) for w in around.words if "altered" in w.classes):
         return False
     possible = around.classes if _RECEIVED.search(text) else around.classes | around.earlier
-    if measure.dimension in ("tokens/s", "requests/s") and "capacity" in possible:
+    carried = "capacity" in possible or (CARRIES.search(text) and not _RECEIVED.search(text))
+    if measure.dimension in ("tokens/s", "requests/s") and carried:
         return False  # what could be served, and not what is asked for
     if re.search(r"[=≈]\s*$", text[: measure.start]) and re.search(r"\d\s*[×x*/÷+−]\s*\d|\D[×÷]\D", text):
         return False  # the result of a calculation that is written out
