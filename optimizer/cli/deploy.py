@@ -6,6 +6,7 @@ input · 3 a limit was reached without an answer, or the verifier disagrees.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
@@ -17,6 +18,7 @@ from optimizer.questions import codes
 
 if TYPE_CHECKING:
     from optimizer.deployment.chosen import Chosen
+    from optimizer.deployment.options import Options
     from optimizer.deployment.service import Service
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import FixedPools, PoolsAnswer
+    from optimizer.results.side_by_side import SideBySideAnswer
 
     AnyAnswer = Answer | CheckAnswer | InventoryAnswer | PoolsAnswer | ClusterPoolsAnswer
 
@@ -87,6 +90,7 @@ def deploy(
     from optimizer.deployment.service import build_service as service_of
     from optimizer.reading.pools import pools_of
     from optimizer.render.folder import check_folder, write_folder
+    from optimizer.results.kinds import name_of
     from optimizer.version import __version__
 
     limit = time_limit_of(time_limit)
@@ -123,7 +127,12 @@ def deploy(
         image=image,
         namespace=namespace,
     )
-    chosen, _ = _choose(stated, fixed, pools_of(prefill, decode), limit, force)
+    answer = _answer(stated, fixed, pools_of(prefill, decode), limit, both=True)
+    if name_of(answer) == "SideBySideAnswer":
+        refused = {"--dry-run": dry_run or None, "--hosts": hosts}
+        _write_both(cast("Problem", stated), cast("SideBySideAnswer", answer), options, out, force, refused)
+        return
+    chosen = _choose(stated, answer, fixed, force)
     options = with_hosts(options, hosts, chosen.placement.nodes)
     title = f"{chosen.title(options.engine_name)}; made by optimizer {__version__}"
     service = service_of(chosen, options, title)
@@ -150,7 +159,8 @@ def planned(
 
     stated = _with_engine(_launched(question), engine)
     options = resolve_options(stated.model, stated.engine, "shell", model_id=model_id)
-    chosen, answer = _choose(stated, fixed, pools, None, True)
+    answer = _answer(stated, fixed, pools, None)
+    chosen = _choose(stated, answer, fixed, True)
     return build_service(chosen, options, chosen.title(options.engine_name)), answer
 
 
@@ -169,9 +179,7 @@ def _with_engine(problem: Problem | InventoryProblem, engine: str | None) -> Pro
     return problem if engine is None else problem.model_copy(update={"engine": engine_of(engine, "--engine").id})
 
 
-def _choose(
-    problem: Problem | InventoryProblem, fixed: Fixed, pools: FixedPools | None, limit: float | None, force: bool
-) -> tuple[Chosen, AnyAnswer]:
+def _choose(problem: Problem | InventoryProblem, answer: AnyAnswer, fixed: Fixed, force: bool) -> Chosen:
     """What to launch; leaves with a sentence where there is nothing, or nothing that keeps every rule."""
     from optimizer.deployment.chosen import chosen_of, chosen_of_inventory
     from optimizer.facts.errors import ProblemError
@@ -180,7 +188,6 @@ def _choose(
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
 
-    answer = _answer(problem, fixed, pools, limit)
     found = answer.placement is not None if isinstance(answer, InventoryAnswer) else answer.strategy is not None
     if answer.status == "unknown":
         _stop(problem.name, " ".join(answer.explanation), codes.UNDECIDED)
@@ -213,12 +220,46 @@ def _choose(
             typer.echo(f"  {note}", err=True)
         said = f"{chosen.label} is not feasible; --force writes its launch files all the same"
         _stop(problem.name, said, codes.NO)
-    return chosen, answer
+    return chosen
+
+
+def _write_both(
+    problem: Problem,
+    answer: SideBySideAnswer,
+    options: Options,
+    out: str | None,
+    force: bool,
+    refused: Mapping[str, str | bool | None],
+) -> None:
+    """Write the files of joint instances beside pools."""
+    from optimizer.facts.errors import ProblemError
+    from optimizer.questions.deploy import files_of_both
+    from optimizer.render.folder import write_folder
+
+    for option, value in refused.items():
+        if value is not None:
+            raise ProblemError(
+                option, "is for one kind of instances; joint instances beside pools are best here: leave it out"
+            )
+    if not answer.verification.passed:
+        said = "the independent verification disagrees with the answer; nothing was written"
+        _stop(problem.name, said, codes.UNDECIDED)
+    files = files_of_both(problem, answer, options)
+    written = write_folder(files, out, overwrite=force)
+    typer.echo(f"{problem.name}: {answer.label}.", err=True)
+    if out is not None:
+        typer.echo(f"Wrote {written} files to {out}; README.md there says how to start.", err=True)
 
 
 def _answer(
-    problem: Problem | InventoryProblem, fixed: Fixed, pools: FixedPools | None, limit: float | None
+    problem: Problem | InventoryProblem,
+    fixed: Fixed,
+    pools: FixedPools | None,
+    limit: float | None,
+    *,
+    both: bool = False,
 ) -> AnyAnswer:
+    """The answer to be launched; ``both``: also joint instances beside pools."""
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.questions.check import check
     from optimizer.questions.solve import instances_or_pools, solve
@@ -228,7 +269,7 @@ def _answer(
         if not fixed.any and pools is None:
             if isinstance(problem, InventoryProblem):
                 return instances_or_pools(problem, time_limit_s=limit, progress=live)
-            found = solve(problem, time_limit_s=limit, progress=live, repairs=False, side_by_side=False)
+            found = solve(problem, time_limit_s=limit, progress=live, repairs=False, side_by_side=both)
             return cast("AnyAnswer", found)
         return check(problem, fixed, pools=pools, time_limit_s=limit, progress=live, repairs=False)
 

@@ -123,7 +123,8 @@ def several_files(chosen: dict[str, Chosen], options: dict[str, Options], made_b
         files |= {f"{service_name(name)}/{path}": text for path, text in files_of_service(services[name]).items()}
     namespace = next(iter(options.values())).namespace
     title = f"Router of {', '.join(chosen)} by model name; {made_by}"
-    files["router.yaml"] = yaml_text(*_router(services, namespace), title=title)
+    known = [passed_on(name, service) for name, service in services.items()]
+    files["router.yaml"] = yaml_text(*proxy("models", known, namespace), title=title)
     files["README.md"] = _readme(services, namespace)
     return files
 
@@ -134,20 +135,24 @@ def address_of(service: Service) -> str:
     return f"{app}-router:{SERVICE_PORT}" if service.routed else f"{app}-engines:{SERVICE_PORT}"
 
 
-def _router(services: dict[str, Service], namespace: str) -> list[dict[str, Any]]:
-    labels = {APP: "models", PART: "router"}
-    metadata = {"name": "models-router", "namespace": namespace, "labels": labels}
-    known = [
-        {
-            "model_name": name,
-            "litellm_params": {
-                "model": f"openai/{service.options.model_id}",
-                "api_base": f"http://{address_of(service)}/v1",
-                "api_key": "none",
-            },
-        }
-        for name, service in services.items()
-    ]
+def passed_on(name: str, service: Service, weight: int | None = None) -> dict[str, Any]:
+    """What the proxy is told of a service: the model's name in requests, and where they go.
+
+    Args:
+        weight: of several services of one name, at random by weight (``router_strategy/simple_shuffle.py``, its default).
+    """
+    where = {
+        "model": f"openai/{service.options.model_id}",
+        "api_base": f"http://{address_of(service)}/v1",
+        "api_key": "none",
+    }
+    return {"model_name": name, "litellm_params": where if weight is None else where | {"weight": weight}}
+
+
+def proxy(app: str, known: list[dict[str, Any]], namespace: str) -> list[dict[str, Any]]:
+    """A LiteLLM proxy in front of services, two of it."""
+    labels = {APP: app, PART: "router"}
+    metadata = {"name": f"{app}-router", "namespace": namespace, "labels": labels}
     health = {"path": "/health/liveliness", "port": "http"}
     container = {
         "name": "router",
@@ -167,7 +172,7 @@ def _router(services: dict[str, Service], namespace: str) -> list[dict[str, Any]
         "spec": {
             "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}},
             "containers": [container],
-            "volumes": [{"name": "config", "configMap": {"name": "models-router"}}],
+            "volumes": [{"name": "config", "configMap": {"name": f"{app}-router"}}],
         },
     }
     deployment = {"replicas": 2, "selector": {"matchLabels": labels}, "template": pod}

@@ -9,11 +9,13 @@ from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
     from optimizer.deployment.chosen import Chosen
+    from optimizer.deployment.options import Options
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.side_by_side import SideBySideAnswer
 
 
 def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: Any) -> dict[str, str]:
@@ -36,6 +38,7 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     from optimizer.deployment.options import resolve_options
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.inventory import InventoryAnswer
+    from optimizer.results.kinds import name_of
     from optimizer.results.pools import PoolsAnswer
     from optimizer.version import __version__
 
@@ -49,6 +52,9 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     if kind == "chain":
         raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")
     placed = cast("Problem | InventoryProblem", problem)
+    if name_of(answer) == "SideBySideAnswer":
+        options_of_both = resolve_options(placed.model, placed.engine, target, **options)
+        return files_of_both(cast("Problem", problem), answer, options_of_both)
     found = answer.placement if isinstance(answer, InventoryAnswer) else answer.strategy
     if found is None:
         raise ProblemError("deploy", "the answer has no strategy, so there is none to launch; its explanation says why")
@@ -63,6 +69,23 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     except ValueError as error:
         raise ProblemError("deploy", f"the strategy has no place: {error}") from None
     return launch_files(chosen, resolved, f"{chosen.title(resolved.engine_name)}; made by optimizer {__version__}")
+
+
+def files_of_both(problem: Problem, answer: SideBySideAnswer, options: Options) -> dict[str, str]:
+    """Launch files of joint instances beside pools.
+
+    Raises:
+        ProblemError: the engine cannot run a part, or the target cannot express both.
+    """
+    from optimizer.deployment.chosen import chosen_of
+    from optimizer.deployment.side_by_side import side_by_side_files
+    from optimizer.facts.side_by_side import TENTHS, BesideSplit, joint_part, pools_part, unit_gpus
+    from optimizer.version import __version__
+
+    split = BesideSplit(round(answer.share * TENTHS), answer.joint_gpus // unit_gpus(problem))
+    joint = chosen_of(joint_part(problem, split), answer.joint)
+    pools = chosen_pools(pools_part(problem, split), answer.pools)
+    return side_by_side_files(problem.name, (joint, pools), split.tenths, options, f"made by optimizer {__version__}")
 
 
 def chosen_pools(problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer) -> Chosen:

@@ -54,6 +54,14 @@ def print_side_by_side(answer: SideBySideAnswer, *, full: bool = True, launch: S
         for part in (answer.joint, answer.pools):
             rules_lines(out, part.rules)
     print_sentences(out, launch)
+    if not full:
+        out.print()
+        out.print(
+            Text(
+                "  Next: --full shows every rule of either part; optimizer deploy --target kubernetes writes both parts and one router "
+                "in front of them."
+            )
+        )
     out.print()
     print_foot(out, model_sentences(answer.model, full=full), answer.verification, answer.status)
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.facts.side_by_side import BesideSplit, joint_part, not_split, pools_part, splits_of
 from optimizer.questions import side_by_side
+from optimizer.questions.deploy import deploy
 from optimizer.questions.side_by_side import weighted
 from optimizer.questions.solve import solve
 from optimizer.questions.uniform_steps import quantities_of
+from optimizer.render.schemas import command_schema
 from optimizer.results.answer import Answer
 from optimizer.results.pools import FixedPools, PoolsAnswer
 from optimizer.results.side_by_side import SideBySideAnswer
@@ -24,7 +31,8 @@ from optimizer.search.pools.solve import best, columns_of
 from optimizer.search.uniform.solve import Solver
 from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.pools.side_by_side import OwnSplitBounds, open_splits, verify_side_by_side
-from tests.pools.problems import problem_with
+from tests.command import run
+from tests.pools.problems import problem_with, values_with
 
 NEAR_SATURATION: dict[str, Any] = {
     "serving": "any",
@@ -137,6 +145,42 @@ def test_both_parts_make_up_the_whole() -> None:
     assert both.max_request_rate == pytest.approx(min(first.max_request_rate / 0.2, second.max_request_rate / 0.8))
     assert both.availability == pytest.approx(0.2 * first.availability + 0.8 * second.availability)
     assert both.tokens_per_s == pytest.approx(24 * 200)
+
+
+def test_both_parts_are_launched_behind_one_router() -> None:
+    """The router's weights are the tenths of the requests, its addresses those of Services of the parts."""
+    problem = problem_with(**NEAR_SATURATION)
+    answer = solve(problem)
+    files = deploy(problem, answer, "kubernetes")
+    assert {path.split("/")[0] for path in files} == {"joint", "pools", "router.yaml", "README.md"}
+    config = next(one for one in yaml.safe_load_all(files["router.yaml"]) if one["kind"] == "ConfigMap")
+    known = yaml.safe_load(config["data"]["config.yaml"])["model_list"]
+    assert [one["litellm_params"]["weight"] for one in known] == [2, 8]
+    assert len({one["model_name"] for one in known}) == 1
+    services = {
+        one["metadata"]["name"]
+        for path in ("joint/engines.yaml", "pools/engines.yaml", "pools/router.yaml")
+        for one in yaml.safe_load_all(files[path])
+        if one["kind"] == "Service"
+    }
+    hosts = {one["litellm_params"]["api_base"].split("/")[2].split(":")[0] for one in known}
+    assert len(hosts) == 2 and hosts <= services
+    with pytest.raises(ProblemError, match="--target kubernetes"):
+        deploy(problem, answer, "shell")
+
+
+def test_the_commands_speak_of_both_parts(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(values_with(**NEAR_SATURATION)))
+    shown = run("solve", str(path))
+    assert shown.returncode == 0 and "20% to TP1·PP1·DP1, 80% to prefill 2 × TP1 + decode 1 × TP2" in shown.stdout
+    data = json.loads(run("solve", str(path), "--json").stdout)
+    assert data["kind"] == "side_by_side" and data["joint"]["kind"] == "uniform" and data["pools"]["kind"] == "pools"
+    jsonschema.validate(data, command_schema())
+    written = run("deploy", str(path), "--target", "kubernetes", "--out", str(tmp_path / "out"))
+    assert written.returncode == 0 and (tmp_path / "out" / "pools" / "router.yaml").exists()
+    other = run("deploy", str(path), "--out", str(tmp_path / "no"))
+    assert other.returncode == 2 and "--target kubernetes" in other.stderr
 
 
 @pytest.mark.parametrize("preset", ["throughput", "capacity", "fewest-gpus", "cheapest"])

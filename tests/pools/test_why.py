@@ -112,12 +112,15 @@ def test_joint_instances_and_pools_against_each_other() -> None:
 @pytest.mark.long
 def test_the_rate_at_which_it_would_win() -> None:
     problem = problem_with(serving="any", **FOUR)
-    found = asked(problem, serving="disaggregated" if "prefill" not in label_of(solve(problem)) else "joint")
+    found = asked(
+        problem, serving="disaggregated" if "prefill" not in label_of(solve(problem, side_by_side=False)) else "joint"
+    )
     if found.wins_at is None:
         assert "At no rate tried" in found.sentences[-1]
         return
     there: Any = solve(
-        problem_with(serving="any", hardware=FOUR["hardware"], workload={"requests_per_s": found.wins_at})
+        problem_with(serving="any", hardware=FOUR["hardware"], workload={"requests_per_s": found.wins_at}),
+        side_by_side=False,
     )
     assert f"{found.wins_at:g} requests/s" in found.sentences[-1]
     assert ("prefill" in there.strategy.label) == ("prefill" in (found.foil or ""))
