@@ -30,6 +30,11 @@ def _group(**weights: Any) -> dict[str, Any]:
 
 
 BITS: list[tuple[dict[str, Any], str, float]] = [
+    # MiniMax-M3-MXFP8's fields; FP-Quant; transformers' own NVFP4; SGLang's blockwise int8.
+    ({"quant_method": "mxfp8", "weight_block_size": [1, 32], "scale_fmt": "ue8m0"}, "fp8", 8 + 8 / 32),
+    ({"quant_method": "fp_quant", "forward_dtype": "mxfp4"}, "mxfp4", 4 + 8 / 32),
+    ({"quant_method": "nvfp4", "modules_to_not_convert": ["lm_head"]}, "nvfp4", 4 + 8 / 16),
+    ({"quant_method": "blockwise_int8", "weight_block_size": [128, 128]}, "int8", 8 + 32 / 128**2),
     ({"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True}, "int4", 4 + 20 / 128),
     ({"quant_method": "gptq", "bits": 4, "group_size": 128}, "int4", 4 + 20 / 128),
     ({"quant_method": "gptq", "bits": 3, "group_size": 128}, "int3", 3 + 19 / 128),
@@ -413,3 +418,25 @@ def test_the_modes_of_mlx() -> None:
         abs(model.weight_bytes / (2 * (model.parameters - LINEAR - TABLES // 2) + (LINEAR + TABLES // 2) * 33 / 32) - 1)
         < 1e-6
     )
+
+
+def test_experts_converted_once_more_leave_the_rest_as_it_was() -> None:
+    # nvidia/DeepSeek-V4-Flash-NVFP4: fp8 in blocks, experts NVFP4; the list says what that conversion left alone, in fp8.
+    config = {
+        "model_type": "mixtral", "hidden_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "head_dim": 64, "intermediate_size": 128, "num_local_experts": 4, "num_experts_per_tok": 2, "vocab_size": 512,
+        "expert_dtype": "fp4",
+    }  # fmt: skip
+    stated = {
+        "quant_method": "fp8", "weight_block_size": [128, 128], "quant_algo": "MIXED_PRECISION", "moe_quant_algo": "NVFP4",
+        "ignore": ["*.self_attn.*", "lm_head"],
+    }  # fmt: skip
+    model = model_from_config({**config, "quantization_config": stated}, name="x")
+    experts = 2 * 4 * 3 * (256 * 128 * 9 // 16 + 8)
+    shapes = 2 * [(256, 256), (128, 256), (128, 256), (256, 256)]
+    attention = sum(rows * columns + 4 * (rows // 128) * (columns // 128) for rows, columns in shapes)
+    small = model.parameters - 2 * 4 * 3 * 256 * 128 - sum(rows * columns for rows, columns in shapes)
+    assert model.weight_bytes == experts + attention + 2 * small
+    assert model.quantization is not None and model.quantization.expert_format == "nvfp4"
+    with pytest.raises(ProblemError, match="moe_quant_algo"):
+        model_from_config({**config, "quantization_config": {**stated, "moe_quant_algo": "FP2"}}, name="x")

@@ -12,6 +12,7 @@ from optimizer.checkpoints.quantization.storage import Storage, eight, grouped, 
 from optimizer.facts.model import KvCacheFormat
 
 MIXED = "modelopt_mixed"
+BY_METHOD = {"nvfp4": "NVFP4", "modelopt_fp4": "NVFP4", "petit_nvfp4": "NVFP4", "modelopt_mxfp8": "MXFP8"}
 
 
 def modelopt(stated: StatedQuantization) -> QuantizationPlan:
@@ -23,7 +24,8 @@ def modelopt(stated: StatedQuantization) -> QuantizationPlan:
     nested = stated.values.get("quantization")
     values = {**stated.values, **(nested if isinstance(nested, Mapping) else {})}
     own = StatedQuantization(values, stated.field, stated.method, stated.experts_only, stated.has_experts, stated.model)
-    algorithm = values.get("quant_algo")
+    # Some methods are named after their one algorithm.
+    algorithm = values.get("quant_algo") or BY_METHOD.get(stated.method)
     kv, notes = _modelopt_kv(stated, values)
     layers = values.get("quantized_layers")
     if isinstance(layers, Mapping) and layers:

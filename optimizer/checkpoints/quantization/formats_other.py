@@ -9,14 +9,55 @@ from typing import Any
 
 from optimizer.checkpoints.quantization.plan import QuantizationPlan
 from optimizer.checkpoints.quantization.stated import StatedQuantization
-from optimizer.checkpoints.quantization.storage import Activation, Storage, eight, grouped, mxfp4
+from optimizer.checkpoints.quantization.storage import Activation, Storage, eight, grouped, mxfp4, nvfp4
 
 
 def fp8(stated: StatedQuantization) -> QuantizationPlan:
     """fp8 with a scale per block or per tensor; DeepSeek-V4's experts are mxfp4 (``expert_dtype``)."""
     default = eight("fp8", block=stated.block(), activation="fp8")
     experts = mxfp4("fp8") if str(stated.model.get("expert_dtype", "")).lower() == "fp4" else None
-    return QuantizationPlan.of(stated.method, default, experts=experts, ignored=stated.ignored())
+    return _with_converted_experts(stated, default, experts)
+
+
+def mxfp8(stated: StatedQuantization) -> QuantizationPlan:
+    """MXFP8: an 8-bit scale for each 32 weights (OCP Microscaling Formats v1.0)."""
+    return _with_converted_experts(stated, Storage("fp8", Fraction(8), 32, 8, activation="fp8"), None)
+
+
+def _with_converted_experts(stated: StatedQuantization, default: Storage, experts: Storage | None) -> QuantizationPlan:
+    """A plan whose routed experts Model Optimizer has converted once more where ``moe_quant_algo`` says so.
+
+    Its list of exceptions is then of that conversion: what it names stays in the default format (SGLang 0.5.23,
+    ``configs/model_config.py``: hybrid NVFP4 experts).
+    """
+    again = str(stated.values.get("moe_quant_algo") or "").upper()
+    if not again:
+        return QuantizationPlan.of(stated.method, default, experts=experts, ignored=stated.ignored())
+    if again != "NVFP4":
+        raise stated.error("moe_quant_algo", f"{stated.values['moe_quant_algo']!r} is not known; NVFP4 is")
+    own = stated.inside(
+        "moe_quant_algo",
+        {key: value for key, value in stated.values.items() if key not in ("ignore", "exclude_modules")},
+    )
+    return QuantizationPlan.of(stated.method, default, experts=nvfp4(), ignored=own.ignored())
+
+
+def fp_quant(stated: StatedQuantization) -> QuantizationPlan:
+    """FP-Quant (arXiv 2509.23202): NVFP4 or MXFP4 by the type of the forward pass.
+
+    Raises:
+        ProblemError: another type.
+    """
+    kind = str(stated.values.get("forward_dtype") or "nvfp4").lower()
+    if kind not in {"nvfp4", "mxfp4"}:
+        raise stated.error("forward_dtype", f"{stated.values['forward_dtype']!r} is not known; nvfp4 and mxfp4 are")
+    return QuantizationPlan.of(stated.method, nvfp4() if kind == "nvfp4" else mxfp4("mxfp4"), ignored=stated.ignored())
+
+
+def block_int8(stated: StatedQuantization) -> QuantizationPlan:
+    """SGLang's blockwise int8: a 32-bit scale for each block."""
+    storage = eight("int8", block=stated.block() or (128, 128), activation="int8")
+    return QuantizationPlan.of(stated.method, storage, ignored=stated.ignored())
 
 
 def fbgemm_fp8(stated: StatedQuantization) -> QuantizationPlan:

@@ -20,6 +20,9 @@ Reader = Callable[[StatedQuantization], QuantizationPlan]
 READERS: dict[str, Reader] = {
     "fp8": formats_other.fp8,
     "deepseek_v4_fp8": formats_other.fp8,
+    "mxfp8": formats_other.mxfp8,
+    "fp_quant": formats_other.fp_quant,
+    "blockwise_int8": formats_other.block_int8,
     "fbgemm_fp8": formats_other.fbgemm_fp8,
     "ptpc_fp8": formats_other.channel_fp8,
     "w8a8_fp8": formats_other.channel_fp8,
@@ -53,7 +56,9 @@ READERS: dict[str, Reader] = {
     "modelopt_mxfp8": formats_amd_nvidia.modelopt,
     "modelopt_mixed": formats_amd_nvidia.modelopt,
     "nvfp4": formats_amd_nvidia.modelopt,
+    "petit_nvfp4": formats_amd_nvidia.modelopt,
     "quark": formats_amd_nvidia.quark,
+    "quark_mxfp4": formats_amd_nvidia.quark,
 }
 
 
