@@ -82,7 +82,7 @@ def defaults_of(
     """
     stated = re.search(r"max-model-len (\d+)", note)
     longest = int(stated.group(1)) if stated else longest
-    large = memory_mib >= LARGE_GPU_MIB and "a100" not in gpu.lower()
+    large = _large(version, gpu.lower(), memory_mib)
     said = re.search(r"(?:max[-_]num[-_])?batched[-_ ]tokens[ =]+(\d+)", note) or re.search(
         r"chunked[-_]prefill[-_]size[ =]+(\d+)", note
     )
@@ -91,6 +91,14 @@ def defaults_of(
     if engine == "vllm" and memory_mib >= LARGEST_GPU_MIB and _parts(version) >= LARGEST_FROM:
         usual = Defaults(usual.sequences, 16384)
     return Defaults(int(run.group(1)) if run else usual.sequences, int(said.group(1)) if said else usual.tokens)
+
+
+def _large(version: str, gpu: str, memory_mib: int) -> bool:
+    """Whether a version takes its larger defaults on a GPU: up to 0.8.4 by its name, in 0.8.5 by its memory, since then not on A100."""
+    here = _parts(version)
+    if (0, 8) <= here < (0, 8, 5):
+        return "h100" in gpu or "h200" in gpu
+    return memory_mib >= LARGE_GPU_MIB and (here[:3] == (0, 8, 5) or "a100" not in gpu)
 
 
 def _usual(
@@ -105,7 +113,7 @@ def _usual(
     if first_v1:
         return Defaults(256, 8192 if library else 2048)
     tokens = (16384 if library else 8192) if large else (8192 if library else 2048)
-    return Defaults(1024 if large or here < (0, 8, 5) else 256, tokens)
+    return Defaults(1024 if large or here < (0, 8, 4) else 256, tokens)
 
 
 def _parts(version: str) -> tuple[int, ...]:
