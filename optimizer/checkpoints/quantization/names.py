@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from functools import cache
 
 PREFIXES = (
@@ -66,41 +66,45 @@ class Entries:
     def __init__(self, entries: Iterable[object], *, exact: bool = False) -> None:
         self._exact = exact
         self._patterns: list[re.Pattern[str]] = []
-        self._stars: list[str] = []
+        stars: list[str] = []
         self._plain: set[str] = set()
         self._inside: list[str] = []
         for entry in map(str, entries):
             if entry.startswith("re:"):
                 self._patterns.append(re.compile(entry[3:]))
             elif "*" in entry or "?" in entry:
-                self._stars.append(entry)
+                stars.append(entry)
             elif "layers." in entry or ".h." in entry:
                 # Named in full: the path from the layer's number on is enough.
                 self._plain.add(re.split(r"(?:layers|\.h)\.", entry, maxsplit=1)[1].rstrip("."))
             else:
                 self._inside.append(f".{entry.strip('.')}.")
+        # A published list has one entry for each layer: one expression asks all of them at once.
+        if stars:
+            each = (translate(one) for star in dict.fromkeys(stars) for one in (star, f"{star}.*"))
+            self._patterns.append(re.compile("|".join(f"(?:{one})" for one in each)))
+        self._known: dict[tuple[int, str], bool] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._patterns or self._stars or self._plain or self._inside)
+        return bool(self._patterns or self._plain or self._inside)
 
     def has(self, layer: int, module: str) -> bool:
         """Whether an entry means this module of this layer."""
-        names = spellings(module)
+        asked = layer, module
+        if asked not in self._known:
+            self._known[asked] = self._means(layer, spellings(module))
+        return self._known[asked]
+
+    def _means(self, layer: int, names: tuple[str, ...]) -> bool:
         if self._plain and any(self._named(f"{layer}.{name}") for name in names):
             return True
         if any(part in f".{name}." for part in self._inside for name in names):
             return True
-        if not self._patterns and not self._stars:
-            return False
-        return any(self._matches(f"{prefix}{layer}.{name}") for prefix in PREFIXES for name in names)
+        full = (f"{prefix}{layer}.{name}" for prefix in PREFIXES for name in names) if self._patterns else ()
+        return any(pattern.match(name) for name in full for pattern in self._patterns)
 
     def _named(self, path: str) -> bool:
         """The path or one that it lies in is named."""
         parts = path.split(".")
         ends = [end for end in range(len(parts)) if not self._exact or end == len(parts) - 1 or parts[end] == "experts"]
         return any(".".join(parts[: end + 1]) in self._plain for end in ends)
-
-    def _matches(self, name: str) -> bool:
-        if any(pattern.match(name) for pattern in self._patterns):
-            return True
-        return any(fnmatchcase(name, star) or fnmatchcase(name, f"{star}.*") for star in self._stars)
