@@ -17,6 +17,12 @@ def layer_windows(config: Config, family: Family, layers: int) -> list[int]:
     if family.window == "chunks":
         # Llama 4: attention in chunks counts as a window, its layers without positions are full.
         chunk = config.option("attention_chunk_size", default=0)
+        kinds = config.per_layer("layer_types", layers)
+        turned = config.per_layer("no_rope_layers", layers) if config.values.get("no_rope_layers") else None
+        if kinds is not None:
+            return [chunk if "chunked" in str(kind) else 0 for kind in kinds]
+        if turned is not None:
+            return [chunk if one else 0 for one in turned]
         interval = config.option("no_rope_layer_interval", default=4, minimum=1)
         return [0 if not chunk or (i + 1) % interval == 0 else chunk for i in range(layers)]
     if family.window == "none" or (family.window_switch and not config.flag(family.window_switch)):

@@ -178,3 +178,26 @@ def test_a_searched_decoder_states_its_layers() -> None:
     ):
         with pytest.raises(ProblemError, match=said):
             model_from_config({"model_type": "deci", **sizes, **change}, name="x")
+
+
+@pytest.mark.parametrize(
+    ("stated", "chunked"),
+    [
+        ({}, 3),
+        ({"no_rope_layers": []}, 3),
+        ({"no_rope_layers": [1, 0, 1, 0]}, 2),
+        ({"layer_types": ["chunked_attention"] * 1 + ["full_attention"] * 3}, 1),
+        ({"attention_chunk_size": None}, 0),
+    ],
+)
+def test_the_layers_of_llama4_that_attend_in_chunks_are_those_that_the_file_lists(
+    stated: dict[str, Any], chunked: int
+) -> None:
+    # transformers 5.24.0, Llama4TextConfig: layer_types, else no_rope_layers (1: rotary, in chunks), else every fourth is full.
+    config = {
+        "model_type": "llama4_text", "hidden_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "intermediate_size": 64, "intermediate_size_mlp": 128, "num_local_experts": 2, "num_experts_per_tok": 1, "vocab_size": 100,
+        "interleave_moe_layer_step": 1, "attention_chunk_size": 32,
+    }  # fmt: skip
+    model = model_from_config(config | stated, name="x")
+    assert sum(model.kinds[kind].window_tokens == 32 for kind in model.kind_of_layer) == chunked
