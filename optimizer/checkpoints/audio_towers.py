@@ -10,7 +10,8 @@ from optimizer.checkpoints.config import Config
 
 def _encoder(config: Config, key_bias: bool) -> tuple[int, int]:
     """(width, parameters of all layers) of an encoder as Whisper has it."""
-    width, inner, layers = config.size("d_model"), config.size("encoder_ffn_dim"), config.size("encoder_layers")
+    width, inner = config.size("d_model", "hidden_size"), config.size("encoder_ffn_dim", "intermediate_size")
+    layers = config.size("encoder_layers", "num_hidden_layers")
     layer = 4 * width**2 + (4 if key_bias else 3) * width + 2 * width * inner + inner + width + 4 * width
     return width, layers * layer
 
@@ -26,6 +27,11 @@ def qwen2_audio(config: Config, outer: Mapping[str, Any], out: int) -> int:
     """Whisper's encoder and one linear layer."""
     width = config.size("d_model")
     return _whisper(config) + width * out + out
+
+
+def voxtral(config: Config, outer: Mapping[str, Any], out: int) -> int:
+    """Whisper's encoder and two linear layers without biases, the first over four neighbouring frames."""
+    return _whisper(config) + config.size("encoder_ffn_dim", "intermediate_size") * out + out**2
 
 
 def qwen2_5_omni(config: Config, outer: Mapping[str, Any], out: int) -> int:

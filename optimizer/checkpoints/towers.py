@@ -122,6 +122,7 @@ TOWERS: dict[str, Tower] = {
     "qwen3_omni_moe_vision_encoder": vision.qwen3_vl,
     "qwen3_omni_moe_audio_encoder": audio.qwen3_omni,
     "qwen2_audio_encoder": audio.qwen2_audio,
+    "voxtral_encoder": audio.voxtral,
 }
 BESIDE = {
     "idefics3_vision": ("idefics3", "smolvlm", "granite_docling"),
@@ -129,6 +130,7 @@ BESIDE = {
     "minimax_m3_vl_vision": ("minimax_m3_vl",),
     "step3p5_vision": ("step3p7",),
     "qwen2_audio_encoder": ("qwen2_audio",),
+    "voxtral_encoder": ("voxtral",),
 }
 """Outer types whose projector is counted with a tower; beside others it is not known."""
 TYPES = {
@@ -203,6 +205,7 @@ CLASS_DEFAULTS: dict[str, dict[str, Any]] = {
         "hidden_size": 3584, "intermediate_size": 3420, "depth": 32, "patch_size": 14, "out_hidden_size": 3584,
     },
     "qwen3_omni_moe_vision_encoder": _QWEN3,
+    "voxtral_encoder": {"hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32},
     **dict.fromkeys(("qwen2_5_omni_audio_encoder", "qwen3_omni_moe_audio_encoder", "qwen2_audio_encoder"), _WHISPER),
 }  # fmt: skip
 """Class defaults in transformers 5.24.0, left out of nested configs."""

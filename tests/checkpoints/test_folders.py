@@ -88,6 +88,7 @@ def test_limits_without_end_are_read_and_sizes_without_end_refused(tmp_path: Pat
 
 # Towers with their projectors, counted on the classes of transformers 5.24.0 at these sizes.
 COUNTED = [
+    ("voxtral_encoder", {}, "voxtral", 3072, 662_134_784),
     ("siglip_vision_model", {}, "gemma3", 2304, 94_654_464),
     (
         "clip_vision_model",
