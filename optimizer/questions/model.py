@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from optimizer.catalog.constants import constants
 from optimizer.checkpoints.family import family, known
 from optimizer.checkpoints.select import TEMPLATE
+from optimizer.engines.kernels import SliceRule, kernels_of, quantised_modules
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.model import LayerKind, ModelFacts, Quantization, WeightFormat
+from optimizer.facts.model import LayerKind, ModelFacts, WeightFormat
 from optimizer.reading.load import resolve_model
 
 LARGEST_TENSOR_PARALLEL = 128
+SLICED_BY = "vllm"
+"""The engine whose rules on blocks and groups count where no problem names one."""
 VOCABULARY_PADDING = 64
 CACHE_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
 SHOWN_FORMATS: tuple[WeightFormat, ...] = ("bf16", "fp8", "int4", "mxfp4", "nvfp4")
@@ -107,7 +109,7 @@ def bytes_in_formats(model: ModelFacts) -> dict[str, int]:
 
 
 def legal_tensor_parallel(model: ModelFacts) -> list[int]:
-    """TP degrees, expert parallelism off, that the heads, widths, vocabulary and quantised groups allow."""
+    """TP degrees, expert parallelism off, that the heads, widths, vocabulary and vLLM's rules on blocks and groups allow."""
     return [t for t in range(1, LARGEST_TENSOR_PARALLEL + 1) if _cuts(model, t)]
 
 
@@ -116,17 +118,31 @@ def _cuts(model: ModelFacts, t: int) -> bool:
     widths = [*model.ffn_widths, *((model.expert_ffn_width,) if model.experts else ())]
     heads = all(count % t == 0 for count in model.head_counts)
     keys = model.mla or all(count % t == 0 or t % count == 0 for count in model.kv_head_counts)
-    whole = all(
-        width % t == 0 and (width // t) % step == 0 for width in widths for step in _steps(model.quantization, t)
-    )
-    return heads and keys and rows % t == 0 and whole
+    even = heads and keys and rows % t == 0 and all(width % t == 0 for width in widths)
+    return even and (t == 1 or all(_whole(model, rule, t) for rule in kernels_of(SLICED_BY).slices_of(model)))
 
 
-def _steps(quantization: Quantization | None, t: int) -> Iterable[int]:
-    """What a slice has to be a multiple of: blocks both ways, groups along the input (vLLM refuses to load others)."""
-    if quantization is None or t == 1:
-        return (1,)
-    return (*(quantization.weight_block or ()), quantization.group_size or 1)
+def _whole(model: ModelFacts, rule: SliceRule, t: int) -> bool:
+    """Whether each GPU holds whole blocks or groups of what a rule speaks of."""
+    stored, quantised = model.quantization, quantised_modules(model) & set(rule.modules)
+    assert stored is not None  # the rule says something of the checkpoint
+    units: tuple[int, ...] = stored.weight_block or (1, 1)
+    if rule.multiple_of != "block":
+        size = stored.group_size or 1
+        while rule.multiple_of == "halved_group" and size % 2 == 0 and size // 2 >= (rule.smallest_group or 1):
+            size //= 2
+        units = (size,)
+    cut: list[tuple[int, int]] = []
+    if "attention" in quantised and not model.mla:
+        cut.append((model.attention_heads * model.head_dim, t))
+        counts = model.kv_head_counts if rule.multiple_of == "block" else ()
+        cut += [(count * model.head_dim, min(t, count)) for count in counts]
+    if "attention" in rule.modules:
+        outputs = model.attention_outputs if rule.multiple_of == "block" else ()
+        cut += [(dimension, t) for dimension in (*model.attention_inputs, *outputs)]
+    cut += [(width, t) for width in model.ffn_widths] if "mlp" in quantised else []
+    cut += [(model.expert_ffn_width, t)] if "experts" in quantised else []
+    return all(size % (parts * unit) == 0 for size, parts in cut for unit in units)
 
 
 def layers_by_type(model: ModelFacts) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.checkpoints.towers import CLASS_DEFAULTS, TOWERS
 from optimizer.cli.program import app_of
 from optimizer.facts.errors import ProblemError
-from optimizer.questions.model import describe
+from optimizer.questions.model import describe, legal_tensor_parallel
 from optimizer.reading.checkpoint import model_at
 
 LLAMA: dict[str, Any] = {
@@ -159,7 +159,35 @@ def test_groups_of_an_odd_number_of_blocks_allow_one_gpu() -> None:
         "num_key_value_heads": 8, "quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128},
     }  # fmt: skip
     from optimizer.checkpoints.huggingface import model_from_config
-    from optimizer.questions.model import legal_tensor_parallel
 
     assert legal_tensor_parallel(model_from_config(config, name="x")) == [1]
     assert describe("qwen3-8b")["legal_tensor_parallel"] == [1, 2, 4, 8, 16, 32]
+
+
+def test_what_an_engine_pads_or_halves_limits_no_degree() -> None:
+    # gpt-oss-120b runs at TP8 (docs.vllm.ai, recipes): 2,880 / 8 = 360 is no multiple of 32, and vLLM pads mxfp4.
+    assert describe("gpt-oss-120b")["legal_tensor_parallel"][:4] == [1, 2, 4, 8]
+    # Qwen1.5-MoE-A2.7B-Chat-GPTQ-Int4: 1,408 / 2 = 704 is no multiple of 128; moe_wna16.py halves the groups of experts, not of the MLP.
+    config = {
+        "model_type": "qwen2_moe", "hidden_size": 2048, "intermediate_size": 5632, "moe_intermediate_size": 1408, "num_experts": 60,
+        "shared_expert_intermediate_size": 5632, "num_experts_per_tok": 4, "num_hidden_layers": 2, "num_attention_heads": 16,
+        "num_key_value_heads": 16, "vocab_size": 151936, "decoder_sparse_step": 1,
+        "quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 128},
+    }  # fmt: skip
+    assert legal_tensor_parallel(model_from_config(config, name="x")) == [1, 2, 4]
+    # Experts alone are in groups of 32 (Kimi-K2.5): attention in 16 bit binds nothing.
+    assert describe("kimi-k2.5")["legal_tensor_parallel"] == [1, 2, 4, 8, 16, 32, 64]
+
+
+def test_blocks_of_delta_nets_limit_degrees_too() -> None:
+    # vLLM refuses Qwen3-Next in blocks of 128 at TP8: 512 / 8 = 64 of each expert.
+    config = {
+        "model_type": "qwen3_next", "hidden_size": 2048, "intermediate_size": 5120, "moe_intermediate_size": 512, "num_experts": 512,
+        "shared_expert_intermediate_size": 512, "num_experts_per_tok": 10, "num_hidden_layers": 4, "num_attention_heads": 16,
+        "num_key_value_heads": 2, "head_dim": 256, "vocab_size": 151936, "decoder_sparse_step": 1, "linear_num_key_heads": 16,
+        "linear_num_value_heads": 32, "linear_key_head_dim": 128, "linear_value_head_dim": 128,
+        "quantization_config": {
+            "quant_method": "fp8", "weight_block_size": [128, 128], "modules_to_not_convert": ["linear_attn.in_proj_ba", "lm_head"],
+        },
+    }  # fmt: skip
+    assert legal_tensor_parallel(model_from_config(config, name="x")) == [1, 2, 4]
