@@ -9,7 +9,6 @@ Other home: ``verify/inventory/sparing.py``; docs/inventories.md, section 5.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,30 +51,26 @@ class Sparing(Proofs):
         """The plan that spends least of those within the tolerance of the least objective."""
         within = most_ms(self.problem.objective, least.whole_ms)
         self._left, self._sure = MOST_SPARING_ROUNDS, True
-
-        def few() -> Master:
-            return self._bounding(least)
-
-        best = self._spend_least(least, within, few)
-        if best is not least:
-            best = self._best_of_spent(best, few)
+        best = self._spared(least, least, within, self._bounding(least))
         if not self._sure and self._goes_on():
             without = self._pruned(within)
             self._sure = True
-
-            def every() -> Master:
-                master = self._master(everything=True, without=without)
-                self._cuts.again(master, self._cuts.gammas[-LAST_CUTS:])
-                return master
-
-            best = self._spend_least(best, within, every)
-            if best is not least:  # which no plan is better than, whatever it spends
-                best = self._best_of_spent(best, every)
+            master = self._master(everything=True, without=without)
+            self._cuts.open_all(master)
+            self._cuts.again(master, self._cuts.gammas[-LAST_CUTS:])
+            best = self._spared(best, least, within, master)
             self._sure = True
         return Spared(best, least.whole_ms, self._sure and self._left > 0 and not self._late())
 
-    def _spend_least(self, best: Placed, within_ms: int, built: Callable[[], Master]) -> Placed:
-        master = built()
+    def _spared(self, best: Placed, least: Placed, within_ms: int, master: Master) -> Placed:
+        """Of the plans of a model the one that spends least within the tolerance, and of those that spend as little the best.
+
+        No plan is better than ``least``, whatever it spends.
+        """
+        best = self._spend_least(best, within_ms, master)
+        return best if best is least else self._best_of_spent(best, master)
+
+    def _spend_least(self, best: Placed, within_ms: int, master: Master) -> Placed:
         self._cuts.add(master, self._cuts.gamma(best), FINE)
         master.model.add(master.theta + master.gpus_ns() <= within_ms * NS_PER_MS)
         spent, seen = self._spent(master), set[Any]()
@@ -100,8 +95,7 @@ class Sparing(Proofs):
         self._left = 0
         return best
 
-    def _best_of_spent(self, best: Placed, built: Callable[[], Master]) -> Placed:
-        master = built()
+    def _best_of_spent(self, best: Placed, master: Master) -> Placed:
         self._cuts.add(master, self._cuts.gamma(best), FINE)
         goal, seen = master.theta + master.gpus_ns(), set[Any]()
         master.model.add(self._spent(master) <= self._spent_by(best.plan))
