@@ -157,6 +157,8 @@ def _answer(
         answer = answer_without(problem, candidates, found)
     else:
         answer = replace(answer_with(problem, candidates, solver, found, found.best), least=least)
+        if least is not None:
+            answer = replace(answer, multipliers=solver.multipliers(found.best))
         if ranges and found.status == "optimal":
             quick = time.monotonic() - started < RANGES_WITHIN_S
             until = _no_longer(started, deadline) if quick else time.monotonic()

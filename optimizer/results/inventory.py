@@ -239,6 +239,8 @@ class InventoryAnswer:
     """That power for as long as a million output tokens take, kWh."""
     least: LeastObjective | None = None
     """What has the least objective, where the answer spends less within ``objective.tolerance`` of it; None: it is the answer."""
+    multipliers: tuple[float, ...] = ()
+    """What a further request/s costs in the bounds that prove the answer, ms: its certificate. Any number bounds every set of instances."""
     simulations: tuple[PoolSimulation, ...] = ()
     """Of a trace, one for each pool that could be played."""
 

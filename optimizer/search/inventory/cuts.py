@@ -41,6 +41,11 @@ class Cuts:
         """The multipliers so far."""
         return tuple(self._tolerances)
 
+    @property
+    def told(self) -> tuple[float, ...]:
+        """Those of plans, as fine as the curves go."""
+        return tuple(gamma for gamma, tolerance in self._tolerances.items() if tolerance <= FINE)
+
     def open(self, plan: Plan) -> None:
         """Look at the own mean times of a plan's candidates from here on, whatever beats them."""
         mine = {(self._candidates.places[e.place].kind, e.candidate) for e in plan.entries}

@@ -18,6 +18,8 @@ from optimizer.search.inventory.rounds import RESOLUTION_NS, TIERS, Rounds
 
 LAST_CUTS = 4
 """Multipliers of the search among few candidates whose cuts the proof among all begins with."""
+MOST_NAMED = 4
+"""Multipliers that an answer names as what proves it."""
 
 
 class Proofs(Rounds):
@@ -99,6 +101,11 @@ class Proofs(Rounds):
         self.candidates.widen(known.may_matter)
         full = self._master(everything=True, refused=False)
         return known.among(full, self._cuts.own(full, gamma))
+
+    def multipliers(self, best: Placed) -> tuple[float, ...]:
+        """What a further request/s costs, ms, in the bounds that prove a plan: its own, that of the least objective, then the latest."""
+        own = [self._cuts.gamma(one) for one in (best, self.best) if one is not None]
+        return tuple(dict.fromkeys((*own, *reversed(self._cuts.told))))[:MOST_NAMED]
 
     def _bounding(self, best: Placed) -> Master:
         """The model of the candidates that no other beats with every cut so far and nothing else: its bounds are those of all plans."""

@@ -13,6 +13,8 @@ BESIDE_WITHIN_S = 1.0
 """The same for what stands beside an optimum only to be compared with it, as decisions that a person fixed do."""
 PRICED_WITHIN_S = 4.0
 """The same for the bound by what nodes are worth, before anything is enumerated."""
+CERTIFIED_WITHIN_S = 1.5
+"""The same for the bound by what is spent, at the multipliers that an answer names."""
 
 _LOOK_S = 0.02
 

@@ -13,7 +13,13 @@ from optimizer.results.inventory import InventoryAnswer, RateRange
 from optimizer.results.placement import PlacedInstance
 from optimizer.verify.common.arithmetic import exact, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger, number
-from optimizer.verify.inventory.budget import ENUMERATED_WITHIN_S, PRICED_WITHIN_S, Budget, OutOfTime
+from optimizer.verify.inventory.budget import (
+    CERTIFIED_WITHIN_S,
+    ENUMERATED_WITHIN_S,
+    PRICED_WITHIN_S,
+    Budget,
+    OutOfTime,
+)
 from optimizer.verify.inventory.claims import (
     check_bill,
     check_losses,
@@ -37,6 +43,7 @@ from optimizer.verify.inventory.shares import largest_share, least_split, share_
 from optimizer.verify.inventory.simulate import FAILURES, Simulated, levels_of, simulate
 from optimizer.verify.inventory.site import CheckedSite
 from optimizer.verify.inventory.sparing import check_least, most_ms
+from optimizer.verify.inventory.spent_bound import spends_least
 from optimizer.verify.inventory.states import Member, TooManyStates, at_end, members_of, rates_of, states_of
 from optimizer.verify.inventory.stock import SpaceTooLarge
 from optimizer.verify.inventory.tally import Tally
@@ -44,7 +51,7 @@ from optimizer.verify.inventory.value import InstanceFamily, LoadWeights, Totals
 
 MOST_GPUS_ENUMERATED = 600
 """The choices of larger inventories are not gone through: it would take longer than a few seconds."""
-MOST_GPUS_SPARED = 128
+MOST_GPUS_SPARED = 64
 """The same where an answer spends less within the tolerance: prices leave next to nothing out of what is within it."""
 MOST_SHAPES_ENUMERATED = 500
 """Of shapes that prices leave open: sets of more were never gone through in the time there is."""
@@ -145,15 +152,14 @@ class _Check:
 
     def _gone_through(self) -> str:
         """The same from what nodes are worth and, where sets are not too many, from going through them."""
-        if self.answer.least is not None and self.site.inventory.gpus > MOST_GPUS_SPARED:
-            return "bound"
         try:
+            if self._spends_least():
+                return self._all_ruled_out()
+            if self.answer.least is not None and self.site.inventory.gpus > MOST_GPUS_SPARED:
+                return "bound"
             left_out = self._priced()
             if left_out is None:
-                tally = Tally(self.site, self.fixed)
-                if tally.known:
-                    self.sets, self.ruled_out = tally.all_ruled_out()
-                return "exhaustive"
+                return self._all_ruled_out()
             if self.site.inventory.gpus > MOST_GPUS_ENUMERATED or self.open_shapes > MOST_SHAPES_ENUMERATED:
                 return "bound"
             self.budget.spend()
@@ -175,6 +181,27 @@ class _Check:
         if tally.known:
             self.sets, self.ruled_out = tally.looked_at(in_floats.candidates, found.choices)
         return "exhaustive"
+
+    def _all_ruled_out(self) -> str:
+        tally = Tally(self.site, self.fixed)
+        if tally.known:
+            self.sets, self.ruled_out = tally.all_ruled_out()
+        return "exhaustive"
+
+    def _spends_least(self) -> bool:
+        """Whether what GPUs in use are worth proves an answer that spends less within the tolerance, at multipliers that it names.
+
+        Any multiplier bounds every set of instances: none is trusted, the best are only hard to find.
+        """
+        if self.answer.least is None or not self.families:
+            return False
+        within = self.budget.part(CERTIFIED_WITHIN_S)
+        try:
+            prices = CheckedPrices(self.site, self.instances, self.curves, self.fixed, within)
+            gammas = dict.fromkeys((*self.answer.multipliers, *multipliers(self.families)))
+            return spends_least(self.site, prices, list(gammas), self.answer)
+        except OutOfTime:
+            return False
 
     def _priced(self) -> LeftOut | None:
         """None where what nodes are worth proves that nothing is better, else what no better choice contains.

@@ -19,15 +19,16 @@ TIERS = ("fewest-gpus", "cheapest", "throughput")
 def price_of(inventory: InventoryProblem, candidate: CheckedInstance) -> int:
     """Millionths an hour of one instance."""
     parts = zip(candidate.groups, candidate.instance.gpus_of_segments, strict=True)
-    return sum(_each(inventory.groups[group]) * gpus for group, gpus in parts)
+    return sum(millionths(inventory.groups[group]) * gpus for group, gpus in parts)
 
 
 def price_of_answer(inventory: InventoryProblem, answer: InventoryAnswer) -> int:
     """Millionths an hour of every GPU that an answer's placement uses; its nodes are those of the groups."""
     group_of = {group.node_name(node): group for group in inventory.groups for node in range(group.nodes)}
     instances = answer.placement.instances if answer.placement else ()
-    return sum(_each(group_of[place.node]) for one in instances for place in one.gpus)
+    return sum(millionths(group_of[place.node]) for one in instances for place in one.gpus)
 
 
-def _each(group: NodeGroup) -> int:
+def millionths(group: NodeGroup) -> int:
+    """Of one GPU of a group."""
     return math.ceil(exact(group.price_per_gpu_hour or 0) * 10**6)

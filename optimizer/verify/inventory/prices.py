@@ -39,7 +39,7 @@ _Best = dict[int, tuple[float, PricedShape | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class _PricedGroup:
+class PricedGroup:
     """A group at one multiplier."""
 
     group: NodeGroup
@@ -56,7 +56,7 @@ _PairKey = tuple[tuple[Hashable, Hashable], int, tuple[int, int], tuple[int, int
 class _AcrossLeftOut:
     """Tells which pipelines over two groups take off less than what their GPUs are worth otherwise, by more than so many milliseconds."""
 
-    def __init__(self, groups: Sequence[_PricedGroup], gains: Mapping[_PairKey, float], slack: float) -> None:
+    def __init__(self, groups: Sequence[PricedGroup], gains: Mapping[_PairKey, float], slack: float) -> None:
         self._groups, self._gains, self._slack = groups, gains, slack
 
     def __call__(
@@ -145,12 +145,43 @@ class CheckedPrices:
         Raises:
             OutOfTime: the budget is used up.
         """
-        w = self._weights
-        if w.latency == 0:
-            return False
-        highest = w.unserved * w.penalty_ms / w.latency if w.unserved else math.inf
-        both = [Multiplier(gamma, min(gamma, highest), self._often) for gamma in gammas if gamma > 0]
+        both = [one for one in map(self._multiplier, gammas) if one is not None]
         return any(self._at(gamma, least_ms) for gamma in both)
+
+    def refined(self, gamma: float, *, every_size: bool) -> tuple[float, list[PricedGroup]] | None:
+        """(the bound of no instances, ms; what groups are worth), what is worth most known finely; None: there is no bound.
+
+        Args:
+            every_size: on any GPUs of a node, and not only in the best fillings of the groups.
+
+        Raises:
+            OutOfTime: the budget is used up.
+        """
+        both = self._multiplier(gamma)
+        if both is None:
+            return None
+        groups = self._worth(both)
+        for tolerance in (ROUGH, FINE):
+            for _ in range(_MOST_ROUNDS):
+                if every_size:
+                    best = [shape for one in groups for some in (one.pieces, one.spans) for _, shape in some.values()]
+                    todo = {id(one): one for one in best if one is not None and _coarse(one, both, tolerance)}
+                    self._know(both, list(todo.values()), tolerance)
+                    coarse = bool(todo)
+                else:
+                    coarse = self._refine(both, groups, tolerance)
+                if not coarse:
+                    break
+                groups = self._worth(both)
+        return self._weights.latency * both.mean, groups
+
+    def _multiplier(self, gamma: float) -> Multiplier | None:
+        """With what it is where requests may be shed; None where it bounds nothing."""
+        w = self._weights
+        if w.latency == 0 or gamma <= 0:
+            return None
+        highest = w.unserved * w.penalty_ms / w.latency if w.unserved else math.inf
+        return Multiplier(gamma, min(gamma, highest), self._often)
 
     def _at(self, gamma: Multiplier, least_ms: float) -> bool:
         for _ in range(_MOST_ROUNDS):
@@ -164,10 +195,10 @@ class CheckedPrices:
                 return False
         return False
 
-    def _bound(self, gamma: Multiplier, groups: Sequence[_PricedGroup]) -> float:
+    def _bound(self, gamma: Multiplier, groups: Sequence[PricedGroup]) -> float:
         return self._weights.latency * gamma.mean - sum(one.worth.total for one in groups) * ROUNDING
 
-    def _worth(self, gamma: Multiplier) -> list[_PricedGroup]:
+    def _worth(self, gamma: Multiplier) -> list[PricedGroup]:
         """What each group is worth at most, ms, and what is worth most on so many GPUs of a node or on so many nodes."""
         groups = self._inventory.groups
         keys = [(kind, self._parts_key(group)) for kind, group in zip(self._kind, groups, strict=True)]
@@ -191,7 +222,7 @@ class CheckedPrices:
             again = key, group.nodes, group.racks or 1
             if again not in found:
                 found[again] = worth(group, _gains(pieces), _gains(spans))
-            result.append(_PricedGroup(group, key[0], pieces, spans, found[again]))
+            result.append(PricedGroup(group, key[0], pieces, spans, found[again]))
         return result
 
     def _parts_key(self, group: NodeGroup) -> Hashable:
@@ -237,7 +268,7 @@ class CheckedPrices:
             self._up[key] = up * ROUNDING
         return self._up[key]
 
-    def _refine(self, gamma: Multiplier, groups: Sequence[_PricedGroup], tolerance: float) -> bool:
+    def _refine(self, gamma: Multiplier, groups: Sequence[PricedGroup], tolerance: float) -> bool:
         """Bound by mean times what the best fillings of the groups rest on; whether anything was left to do so."""
         todo: dict[int, PricedShape] = {}
         for one in groups:
@@ -247,7 +278,7 @@ class CheckedPrices:
         self._know(gamma, list(todo.values()), tolerance)
         return bool(todo)
 
-    def _leave_out(self, gamma: Multiplier, groups: Sequence[_PricedGroup], least_ms: float) -> None:
+    def _leave_out(self, gamma: Multiplier, groups: Sequence[PricedGroup], least_ms: float) -> None:
         """Note the shapes whose instances alone raise the bound above so many milliseconds."""
         if self._looked_at:
             return
@@ -265,7 +296,7 @@ class CheckedPrices:
             kept = {id(shape) for shape in open_shapes if not self._costs_more(gamma, mine, shape, slack)}
             left_out |= {(kind, one.instance.shape) for one in every if id(one) not in kept}
 
-    def _costs_more(self, gamma: Multiplier, groups: Sequence[_PricedGroup], shape: PricedShape, slack: float) -> bool:
+    def _costs_more(self, gamma: Multiplier, groups: Sequence[PricedGroup], shape: PricedShape, slack: float) -> bool:
         """Whether an instance takes off less than what its GPUs are worth otherwise, by more than so many milliseconds, on every group."""
         for one in groups:
             if shape.nodes <= one.group.nodes_together:
