@@ -35,7 +35,8 @@ _COMES_WITH = re.compile(
 )
 
 _OF_THE_NAMED = re.compile(
-    r"\b(?:RTX\s\w*\s?\d{4}|[ABHLTV]\d{1,4}S?|MI\d{3}X?)(?:\s(?:SXM\d?|PCIe|NVL|Ada))?s?,?\s(?:\(|with |at |mit |zu |à |de )?(?:je )?"
+    r"\b(?:RTX\s\w*\s?\d{4}|[ABHLTV]\d{1,4}S?|MI\d{3}X?)(?:\s(?:SXM\d?|PCIe|NVL|Ada))?s?,?\s(?:cards? |GPUs? |Karten |cartes )?"
+    r"(?:\(|with |of |at |mit |zu |à |de )?(?:je )?"
     r"\d+\s?(?:GB|Go|GiB)\s(?:each|apiece|chacune?|jeweils|per card|je Karte|par carte|pro Karte)\b",
     re.IGNORECASE,
 )

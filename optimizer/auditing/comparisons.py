@@ -13,6 +13,7 @@ from optimizer.auditing.latency_targets import MUST, differences, targets_met
 from optimizer.auditing.lexicon import Term
 from optimizer.auditing.measures import Measure
 from optimizer.auditing.percentile_lists import percentile_lists
+from optimizer.auditing.percentile_order import percentile_order
 from optimizer.auditing.ratios import from_to, parts_of, percentages, share_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.shares_written import shares_written
@@ -27,6 +28,7 @@ def judge_comparisons(sentence: Sentence, context: Context, own: Situation) -> I
     yield from conversions(sentence)
     yield from percentile_lists(sentence)
     yield from _percentiles(sentence)
+    yield from percentile_order(sentence, context)
     compared = list(_placed(sentence))
     yield from compared or targets_met(sentence, context)
     yield from differences(sentence, context)

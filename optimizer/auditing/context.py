@@ -104,6 +104,8 @@ class Context:
     """Dimension of the last rate: of money or of requests."""
     spoken_of: list[str] = field(default_factory=list)
     """Quantity of the last figure that was confirmed: what "that is 16 GB per GPU" speaks of."""
+    percentiles: dict[str, dict[int, tuple[int, float, str]]] = field(default_factory=dict)
+    """Medians and 99th percentiles stated so far: line, ms, as written."""
     last_tokens: list[float] = field(default_factory=list)
     """Length of the sequences spoken of last: what "64 such sequences" are."""
     recent: list[Any] = field(default_factory=list)

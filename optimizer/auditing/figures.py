@@ -96,6 +96,16 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     scope = scope_of(sentence, measure, span)
     if LEAVES_WITH.search(sentence.text[: measure.start]):
         candidates = [one for one in candidates if one.quantity.id != "memory_left"]
+    if _WEIGHTS_BEHIND.match(sentence.text[measure.end :]):
+        candidates = [one for one in candidates if one.quantity.id != "memory_left"]
+    if not measure.dimension and _KEYS.search(sentence.text):
+        candidates = [
+            one
+            for one in candidates
+            if one.quantity.id not in ("heads", "attention_heads") or _QUERY.match(sentence.text[measure.end :])
+        ]
+    if not measure.dimension and _SHARED_BY_ONE.search(sentence.text) and "queries_per_kv_head" in lexicon.quantities:
+        candidates = [one for one in candidates if one.quantity.id not in ("heads", "attention_heads")]
     if _OF_A_KIND.search(sentence.text):
         candidates = [one for one in candidates if one.quantity.id not in ("layers", "blocks")]
     left = [one for one in candidates if one.quantity.id == "memory_left" and one.strength >= FAIR]
@@ -280,6 +290,23 @@ def _holds(measure: Measure, reading: Reading, quantity: Quantity, relation: str
     return False
 
 
+_WEIGHTS_BEHIND = re.compile(
+    r"\s(?:of|an|von|de)\s(?:the\s|model\s)?(?:weights?|parameters?|Gewicht\w*|poids|paramètres)\b", re.IGNORECASE
+)
+"""``leaves 35 GB of weights on a card``: of what it is."""
+_KEYS = re.compile(
+    r"\b(?:keys? and values?|keys?/values?|Schlüssel und Werte\w*|clés et (?:les )?valeurs)\b", re.IGNORECASE
+)
+_QUERY = re.compile(
+    r"[\s-](?:attention|query|Q|Query|Abfrage|Attention)\b|\stêtes (?:de requête|d'attention|Q)", re.IGNORECASE
+)
+_SHARED_BY_ONE = re.compile(
+    r"\b(?:shares?|partag\w*|teilen)\s(?:sich\s)?(?:je\s)?(?:one|an?|each|the same|une?|chaque"
+    r"|la même|einen?|denselben)\s(?:\w+[\s/-]){0,2}?"
+    r"(?:KV|K/V|key|tête|Key)",
+    re.IGNORECASE,
+)
+"""``eight query heads share one KV head``: a ratio, and no count of all."""
 _OF_A_KIND = re.compile(
     r"\b(?:sliding|windowed|local|global|full[- ]attention|whole context|full context|entire context|dense layers|MoE layers|sparse|linear"
     r"|gleitend\w*|ganzen Kontext|vollen Kontext|dichte\w* Schicht\w*|glissante?|tout le contexte"

@@ -25,12 +25,13 @@ from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim, Parsed
 
 _RESULT = re.compile(
-    r"(?:=|≈|→|\b(?:is|are|makes?|gives?|yields?|equals?|takes?|took|needs?|requires?|emits?|produces?"
+    r"(?:=|≈|→|\b(?:is|are|makes?|gives?|yields?|equals?|takes?|took|needs?|requires?|uses?|occup(?:y|ies)|fills?|emits?|produces?"
     r"|delivers?|generates?|means?|hence|therefore|thus|so|i\.e\.|that is|which is|comes? to|amounts? to"
     r"|adds? up to|sums? to|totals?|results? in|reach(?:es)?|sustains?|lasts?|costs?|at most|would take"
-    r"|sind|ist|ergibt|ergeben|macht|machen|liefert|liefern|erzeugt|also|dauert|dauern|braucht|benötigt|d\. ?h\.|somit|daher|schafft"
+    r"|sind|ist|ergibt|ergeben|macht|machen|liefert|liefern|erzeugt|also|dauert|dauern|braucht"
+    r"|benötigt|belegen|belegt|d\. ?h\.|somit|daher|schafft"
     r"|donnent?|fait|font|est|sont|soit|donc|produit|produisent|prend|prennent|représentent?|délivre|fournit"
-    r"|émet|génère|demande|dure))\b[^\d]*$",
+    r"|émet|génère|demande|dure|occupent|utilisent))\b[^\d]*$",
     re.IGNORECASE,
 )
 

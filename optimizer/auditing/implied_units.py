@@ -13,7 +13,7 @@ from optimizer.auditing.measures import NUMBER_WORDS, PERIODS, Measure, unit_of,
 _PERIOD = (
     r"(?:per|an|a|one|each|every|in an|in a|over a|over an|pro|je|am|im|in der|in einer|par|en une|sur une|à l'|l'|l’|/)\s?"
     r"(?P<share>(?:GPU|card|Karte|carte)(?:[\s-]|\s(?:and|und|et)\s(?:per\s|pro\s|par\s|je\s)?))?(?P<period>second|Sekunde"
-    r"|seconde|hour|h|day|week|month|year|Stunde|Tag|Woche|Monat|Jahr|heure|jour|semaine|mois)\b"
+    r"|seconde|minute|Minute|hour|h|day|week|month|year|Stunde|Tag|Woche|Monat|Jahr|heure|jour|semaine|mois)\b"
 )
 _BEHIND = re.compile(
     r"\s*(?:USD|EUR|dollars?|euros?|Euro|€|\$|£)?\s*(?:in total |insgesamt |au total )?" + _PERIOD, re.IGNORECASE
@@ -156,6 +156,9 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
         if not behind and len(periods) > 1 and not named:
             return measure  # which of the periods it is for does not follow
         hours = [seconds / 3600.0 for name in named for seconds in PERIODS[name]]
+        hourly = _HOURS.search(text)
+        if hourly and not behind and not named and not _UNIT_PRICE.search(before):
+            return _scaled(measure, "money/h", (1.0 / float(hourly["n"]),))
         days = _DAYS.search(text)
         if days and not behind and not named:
             return _scaled(
@@ -183,6 +186,7 @@ _TOKENS_A_SECOND = re.compile(
     re.IGNORECASE,
 )
 """``10,800 tokens of prompts every second``: a rate, with what they are of between it and its unit."""
+_HOURS = re.compile(r"\b(?P<n>[1-9]\d{1,3})\s(?:hours|Stunden|heures)\b(?!\s(?:a|per|each|pro|par))", re.IGNORECASE)
 _DAYS = re.compile(
     rf"\b(?P<n>\d{{1,3}}|{'|'.join(w for w in NUMBER_WORDS if w.isalpha())})\s(?:days|Tagen?|jours)\b", re.IGNORECASE
 )

@@ -26,6 +26,7 @@ from optimizer.auditing.locality import judge_locality
 from optimizer.auditing.losses import judge_losses
 from optimizer.auditing.memory import judge_memory, judge_utilisation
 from optimizer.auditing.performance import judge_performance
+from optimizer.auditing.period_columns import judge_period_columns
 from optimizer.auditing.predicates import judge_predicates
 from optimizer.auditing.proportions import judge_proportions
 from optimizer.auditing.rates import judge_rates
@@ -58,6 +59,7 @@ FIRST: tuple[Judge, ...] = (
 SECOND: tuple[Judge, ...] = (
     with_form("memory share", judge_utilisation),
     with_form("target", judge_row),
+    with_form("price over time", judge_period_columns),
     with_form("verification", judge_verification),
 )
 EVERYWHERE = (FIRST[-1], SECOND[1])

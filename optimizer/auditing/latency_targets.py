@@ -66,6 +66,9 @@ _DEMANDED = (
 _TIED_BEFORE = re.compile(
     rf"\b(?:{_NOUN}\b(?:\s(?:for|of|on|there|here|für|dafür|davon|dort|pour|en|it|that|this|the|figure|der|die|das)\b){{0,3}}"
     rf"(?:\s(?:\w+\s){{0,2}}?(?:is|are|was|of|at|stands at|beträgt|liegt bei|ist|von|est de|est|de))?"
+    r"|(?:may|must|darf|dürfen|muss|müssen|doit|doivent|peut|peuvent)\s(?:not\s|pas\s|im\s|at\s|nach\s|in\s|en\s|take\s|be\s|stay\s|remain\s|arrive\s|come\s|last\s"
+    r"|within\s|below\s|under\s|at most\s|höchstens\s|exceed\s|dépasser\s|P99\s|prendre\s|arriver\s|be there\s|after\s)*"
+    r"|(?:promise|guarantee|versprechen|garantieren|promettons|garantissons)\s"
     rf"|{_DEMANDED}(?:\s(?:is|are|was|were|wären|sind|war|ist|maximum|sont|est|at most|höchstens))?)\s*[:=|]?\s*$",
     re.IGNORECASE,
 )

@@ -102,6 +102,13 @@ def readings(
     wanted = [key for key in quantity.values if _allows(quantity, key, scope, objects)]
     if quantity.only_with and not scope.ids:
         wanted = [key for key in wanted if set(key.split()) & set(quantity.only_with)] if measure.dimension else wanted
+    if (
+        _TOTAL_SAID.search(sentence.text[slice(*sentence.clause(measure.start))])
+        and not scope.ids
+        and "total" in quantity.values
+    ):
+        if quantity.id in _SUMMED:
+            wanted = ["total"]
     wanted.sort(key=lambda key: set(key.split()) != scope.ids)
     clause = sentence.text[slice(*sentence.clause(measure.start))]
     models_own = quantity.id == "context" and _OF_THE_MODEL.search(clause) and not _OURS.search(clause)
@@ -161,6 +168,15 @@ def _allows(quantity: Quantity, key: str, scope: Scope, named: set[str]) -> bool
     return True
 
 
+_SUMMED = frozenset({"gpus", "nodes", "price", "power"})
+_TOTAL_SAID = re.compile(
+    r"\b(?:in total|total|altogether|in all|all told|all (?:the |\d+ )?(?:GPUs|cards"
+    r"|accelerators) together|insgesamt|alle (?:\d+ )?(?:GPUs|Karten) zusammen"
+    r"|gesamt|au total|en tout|toutes les cartes ensemble|the (?:whole )?(?:cluster|fleet|pool"
+    r"|installation) (?:has|have|consists|costs?|comprises))\b",
+    re.IGNORECASE,
+)
+"""Of all there are, and not of one node or replica."""
 _PARTS = frozenset({"node", "stage", "layer", "replica"})
 """Nobody means these without a word for them."""
 _OF_ONE = frozenset({"memory_bandwidth", "peak_compute"})

@@ -295,7 +295,12 @@ def _numbers(written: str, language: str) -> list[tuple[float, int]]:
         german = bare.replace(".", "").replace(",", ".")
     elif re.fullmatch(r"\d+,\d+", bare):
         german = bare.replace(",", ".")
-    order = (german, english) if language in ("de", "fr") else (english, german if english is None else None)
+    thousands = re.fullmatch(
+        r"[1-9]\d{0,2}\.\d{3}", bare
+    )  # "8.192": either, where a line has no words that tell its language
+    order = (
+        (german, english) if language in ("de", "fr") else (english, german if english is None or thousands else None)
+    )
     found = [one for one in order if one is not None] or [bare.replace(",", "")]
     result = []
     for text in dict.fromkeys(found):

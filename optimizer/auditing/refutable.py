@@ -97,10 +97,16 @@ def refutable(
             return False
     elif candidate.strength < STRONG and not (candidate.strength == FAIR and quantity.unit and not quantity.weak):
         return False
+    beyond = (
+        quantity.id == "gpu_memory"
+        and scope.ids == {"gpu"}
+        and measure.value > BEYOND * max(one.high or one.value for one in found)
+    )
     if quantity.weak and not (candidate.strength == STRONG and scope.ids and not scope.loose):
         return False
     if (
         quantity.possessed
+        and not beyond
         and not POSSESSION.search(sentence.text[span[0] : measure.start + 1])
         and not _OF_DEVICE.search(sentence.text[: measure.start])
         and not (
@@ -128,7 +134,7 @@ def refutable(
         r"\s+(?:of|von|der|des|sur|out of)\s+(?:its\s|the\s|their\s|den\s|les\s|ses\s)?\d", sentence.text[measure.end :]
     ) and not (scope.ids and found[0].scope):
         return False
-    if term is not None and _coordinated(sentence, term, measure):
+    if term is not None and coordinated(sentence, term, measure):
         return False
     if sentence.has("past") or sentence.denies(measure):
         return False
@@ -177,6 +183,8 @@ _LABEL_OF_MEMORY = re.compile(
     re.IGNORECASE,
 )
 
+BEYOND = 1.1
+"""Times a GPU's memory: nothing on it takes so much."""
 _MACHINES = re.compile(
     r"\b(?:hardware|matériel|Ausstattung|machines?|servers?|serveurs?|GPUs?|infrastructure|Maschinen?|inventory)\b",
     re.IGNORECASE,
@@ -201,19 +209,22 @@ _COUNTED_PER: dict[str, tuple[set[str], ...]] = {"gpus": ({"replica"}, {"node"})
 """What parts are counted per, so that "each replica takes two cards" speaks of the whole of them."""
 
 _TAKEN = re.compile(
-    r"\b(?:accommodates?|accueille|abrite|héberge|beherbergt|trägt|takes?|needs?|occup(?:y|ies)|spans?|consists? of|gets?"
+    r"(?<=serveur )a\b|(?<=nœud )a\b|\b(?:carr(?:y|ies)|uses?|split|spread|sharded|sit|sits|stecken"
+    r"|accommodates?|accueille|abrite|héberge|beherbergt|trägt|takes?|needs?|occup(?:y|ies)|spans?|consists? of|gets?"
     r"|comes? with|has|have|houses?|holds?|belegt|braucht|benötigt|besteht"
     r"|umfasst|bekommt|kommen|laufen|stehen|runs?|hosts?|serves?|fit|tournent|hat|enthält|occupe|nécessite|comprend|compte|contient|utilise|demande)\b",
     re.IGNORECASE,
 )
 
 
-def _coordinated(sentence: Sentence, term: Term, measure: Measure) -> bool:
+def coordinated(sentence: Sentence, term: Term, measure: Measure) -> bool:
     """Whether a name is one of several that a figure is of together: ``input and output together are 2,900 tokens``."""
     if term.end > measure.start or not re.search(
         r"\b(?:together|combined|sum|total|zusammen|ensemble|insgesamt)\b", sentence.text, re.IGNORECASE
     ):
         return False
+    if re.match(r"s?\s*(?:and|plus|und|et|\+|&)\s", sentence.text[term.end :]):
+        return True
     return bool(
         re.search(
             r"(?:\band|\bplus|\bund|\bet|\+|&)\s+(?:the\s|its\s|die\s|der\s|la\s|le\s)?$", sentence.text[: term.start]

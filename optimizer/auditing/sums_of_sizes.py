@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from optimizer.auditing.claims import figure_claim
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.measures import shown
+from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
@@ -58,6 +58,9 @@ _AFTER_WEIGHTS = re.compile(
 def left_of(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     """``Of 72 GB that may be used on a card, 36.7 GB remain``: a whole that the sentence states, less the weights."""
     sizes = [m for m in sentence.measures if m.dimension == "bytes"]
+    if len(sizes) == 3 and _REMAIN.search(sentence.text) and not sentence.has("hypothetical"):
+        yield from _less(sentence, sizes, own)
+        return
     if len(sizes) != 2 or not _REMAIN.search(sentence.text) or own.degrees is None:
         return
     if sentence.has("hypothetical") and not _AFTER_WEIGHTS.search(sentence.text):
@@ -82,6 +85,47 @@ def left_of(sentence: Sentence, own: Situation) -> Iterator[Claim]:
         yield figure_claim(sentence, "refuted", f"{whole.text} less {shown(known['weights_gpu'], 'bytes')} of weights is"
             f" {shown(value, 'bytes')}, "
                      f"not {rest.text}.", rest, shown(value, "bytes"), "left")  # fmt: skip
+
+
+def _less(sentence: Sentence, sizes: list[Measure], own: Situation) -> Iterator[Claim]:
+    """``Of 80 GB the weights take 35 GB, which leaves 45 GB``: the whole, the weights of it and the rest, in any order."""
+    known = own.values
+    budgets = [
+        known[name] * share for name in ("memory", "nominal_memory") for share in (1.0, known.get("utilization", 1.0))
+    ]
+    wholes = [m for m in sizes if any(m.says(value, 0.01) for value in budgets)]
+    rests = [m for m in sizes if m not in wholes and _REST_BEFORE.search(sentence.text[: m.start])] or [
+        m for m in sizes if m not in wholes and _REST_BEHIND.match(sentence.text[m.end :])
+    ]
+    parts = [m for m in sizes if m not in wholes and m not in rests]
+    if len(wholes) != 1 or len(rests) != 1 or len(parts) != 1 or rests[0].hedged:
+        return
+    whole, rest, part = wholes[0], rests[0], parts[0]
+    values = [a - b for a in whole.values for b in part.values]
+    if any(rest.near(value, 0.03) for value in values):
+        yield figure_claim(sentence, "confirmed", f"{whole.text} less {part.text} is {rest.text}.", rest, None, "left")
+    elif whole.value > part.value:
+        expected = shown(values[0], "bytes")
+        yield figure_claim(
+            sentence,
+            "refuted",
+            f"{whole.text} less {part.text} is {expected}, not {rest.text}.",
+            rest,
+            expected,
+            "left",
+        )
+
+
+_REST_BEFORE = re.compile(
+    r"\b(?:leav\w+|remains?|left|bleib\w*|verbleib\w*|übrig|reste\w*|laiss\w+)\b(?:\s\w+){0,2}\s(?:~|≈)?$",
+    re.IGNORECASE,
+)
+_REST_BEHIND = re.compile(
+    r"(?:\s(?:of (?:the|its) [\d.,]+ G\w+|per (?:card|GPU)|je Karte"
+    r"|par carte))?(?:\s\w+){0,2}?\s(?:(?:are|is|sind|ist|sont|est)\s)?(?:left|remain\w*|free|frei|übrig"
+    r"|libres?|restent)\b",
+    re.IGNORECASE,
+)
 
 
 _CARDS_OF = re.compile(

@@ -13,6 +13,7 @@ from optimizer.auditing.refutable import (
     POSSESSION,
     POSSIBLE,
     after_weights,
+    coordinated,
     depends_on_strategy,
     is_money,
     parts_known,
@@ -49,6 +50,8 @@ def understood(
             quantity.id != "price" and any(abs(m.start - term.start) < abs(measure.start - term.start) for m in rivals)
         ):
             return False
+    if term is not None and coordinated(sentence, term, measure):
+        return False
     if not sentence.firm or quantity.by_title or quantity.id in _UNSURE or not is_money(sentence, quantity):
         return False
     if relation_of(sentence, measure) == "=" and re.search(

@@ -103,3 +103,43 @@ def test_a_longer_limit_in_the_command_than_in_the_text(problem: Problem) -> Non
 
 def test_a_number_of_german_thousands_in_a_line_without_small_words(problem: Problem) -> None:
     assert not any("refuted" in said for said in verdicts("- KV: 1.310.720 KiB", problem).values())
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("Prompt and answer together are 1,500 tokens.", "Prompt and answer together are 1,150 tokens."),
+        ("TPOT p99 ~33 ms\n\nTPOT p50 26 ms", "TPOT p99 ~33 ms\n\nTPOT p50 41 ms"),
+        ("Of 80 GB, the weights take 35.3 GB, which leaves 44.7 GB.", "Of 80 GB, the weights take 35.3 GB, which leaves 32.5 GB."),
+        ("In a minute 360 requests arrive.", "In a minute 240 requests arrive."),
+        ("There are 8 GPUs in total.", "There are 12 GPUs in total."),
+        ("Prompts are 1,200 tokens long on average.", "Prompts are 800 tokens long on average."),
+        ("Nobody may send more than 16,384 tokens.", "Requests are capped at 12,288 tokens."),
+        ("We promise 60 ms per token at P99.", "We promise 96 ms per token at P99."),
+        ("Wir erlauben Sequenzen bis 16.384 Token.", "Wir erlauben Sequenzen bis 12.288 Token."),
+        ("Over 24 hours that is $556.8.", "Over 24 hours that is $656.8."),
+        ("| | per hour | per day | per 30 days |\n|---|---|---|---|\n| all 8 | 23.20 | 556.80 | 16,704 |",
+         "| | per hour | per day | per 30 days |\n|---|---|---|---|\n| all 8 | 23.20 | 556.80 | 18,704 |"),
+    ],
+)  # fmt: skip
+def test_a_wording_with_the_right_and_a_wrong_value(right: str, wrong: str, problem: Problem) -> None:
+    assert not any("refuted" in said or "contradicted" in said for said in verdicts(right, problem).values())
+    assert any("refuted" in said or "contradicted" in said for said in verdicts(wrong, problem).values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Keys and values are kept for eight heads.",
+        "huit têtes de requête partagent une tête KV.",
+        "- Vokabular: 128.256",
+        "Every GPU carries 32.9 GiB of the model.",
+        "Sharding leaves 35.3 GB of weights on a card.",
+        "The first 3 dense layers are wider.",
+        "max rate within limits 10.9 rps",
+        "6 rps x 300 tok = 1,800 tok/s out, 225 per card",
+        "With 900 W for the rest of the server the feed has to carry 6.5 kW.",
+    ],
+)
+def test_true_wordings_that_were_once_accused(text: str, problem: Problem) -> None:
+    assert not any("refuted" in said for said in verdicts(text, problem).values())
