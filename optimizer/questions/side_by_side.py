@@ -30,6 +30,8 @@ from optimizer.verify.pools.side_by_side import BesideSplitsSeen, open_splits, v
 
 MOST_SOLVED = 40
 """Splits that are solved; where the bounds leave more, the least bound of the others is stated."""
+MOST_SOLVED_GPUS = 20_480
+"""GPUs of all splits that are solved, four of them at least: those of thousands of GPUs take seconds each."""
 NEAR_MS = 2e-5
 """Better by less than this is equal: both parts round up to whole nanoseconds."""
 
@@ -84,12 +86,13 @@ def beside(problem: Problem, chosen: Chosen, clock: Clock, kept: Kept) -> Chosen
 
 def _search(problem: Problem, known: float, clock: Clock, kept: Kept) -> _SplitSearch:
     """Every split that may cost less, the least bound first."""
+    most = min(MOST_SOLVED, max(4, MOST_SOLVED_GPUS // problem.hardware.gpus))
     found, bounds = _SplitSearch(), SplitBounds(problem, kept.quantities)
     for least, split in bounds.left(known - NEAR_MS):
         bar = known if found.best is None else found.best.value
         if least >= bar - NEAR_MS:
             break
-        if len(found.solved) >= MOST_SOLVED or clock.over:
+        if len(found.solved) >= most or clock.over:
             found.least_open = min(found.least_open, least)
             break
         _solve(problem, split, bar, found, clock, least)
