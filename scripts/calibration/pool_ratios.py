@@ -3,12 +3,16 @@
 A load is a model, GPU, engine, precision, pair of lengths and a concurrency or rate of requests; or any concurrency, with a limit on
 TPOT. Its candidates differ in the number of workers of either side or in their shapes; repeats are averaged. A choice is right if it is
 the measured best or within 5 % of it and keeps the limit; of predictions within 1 % of each other the shorter request is chosen.
+
+With any concurrency a choice is of pools and of how many requests they are sent at once, and one that misses the limit by a little counts
+as all lost. What the pools alone were worth is scored beside it: the pools chosen, sent as many as measurements allow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +20,7 @@ from calibration.choosing import LIMITS_MS
 from calibration.kinds import Predicted
 from calibration.strata import predicted_of
 from optimizer.costs.measured_runs import MeasuredRun
-from optimizer.costs.shapes import Floats
+from optimizer.costs.shapes import Floats, Ints
 
 NEAR, SAME = 0.05, 0.01
 
@@ -44,6 +48,8 @@ class _Group:
     rate: Floats
     tpot: Floats
     whole: Floats
+    pools: Ints
+    """Which candidates are the same pools with more or fewer requests at once."""
 
 
 def ratio_scores(runs: Sequence[MeasuredRun], found: Sequence[Predicted]) -> list[RatioScore]:
@@ -62,11 +68,14 @@ def ratio_scores(runs: Sequence[MeasuredRun], found: Sequence[Predicted]) -> lis
         fixed.setdefault((key, load, row.network), {}).setdefault(pools, []).append(figures)
         if not np.isfinite(row.rate_per_s):
             free.setdefault(key, {}).setdefault((pools, load), []).append(figures)
-    loads, any_load = (_groups(members.values()) for members in (fixed, free))
+    loads = _groups(fixed.values(), lambda pools: pools)
+    any_load = _groups(free.values(), lambda pools: pools[0])
+    limits = f"TPOT ≤ {min(LIMITS_MS):g}…{max(LIMITS_MS):g} ms"
     scores = [
         _score("at one load, tokens/s", loads, (np.inf,), lambda group: np.ones_like(group.gpus)),
         _score("at one load, tokens/s per GPU", loads, (np.inf,), lambda group: group.gpus),
-        _score("any load, TPOT ≤ 7.5…50 ms, tokens/s per GPU", any_load, LIMITS_MS, lambda group: group.gpus),
+        _score(f"any load, {limits}, tokens/s per GPU", any_load, LIMITS_MS, lambda group: group.gpus),
+        _score_of_pools("the same, pools alone", any_load, LIMITS_MS),
     ]
     return [score for score in scores if score is not None]
 
@@ -82,12 +91,15 @@ def _figures(run: MeasuredRun, one: Predicted) -> Floats:
     return np.array([gpus, rate, row.tpot_ms, one.output_tok_s, predicted["tpot"], predicted["e2e"]], dtype=np.float64)
 
 
-def _groups(members: Iterable[dict[Hashable, list[Floats]]]) -> list[_Group]:
-    return [
-        _Group(*np.stack([np.mean(repeats, axis=0) for repeats in candidates.values()]).T)
-        for candidates in members
-        if len(candidates) > 1
-    ]
+def _groups(members: Iterable[dict[Any, list[Floats]]], pools_of: Callable[[Any], Hashable]) -> list[_Group]:
+    found = []
+    for candidates in members:
+        if len(candidates) > 1:
+            figures = np.stack([np.mean(repeats, axis=0) for repeats in candidates.values()]).T
+            number: dict[Hashable, int] = {}
+            pools = [number.setdefault(pools_of(one), len(number)) for one in candidates]
+            found.append(_Group(*figures, np.array(pools, dtype=np.int64)))
+    return found
 
 
 def _score(
@@ -107,6 +119,30 @@ def _score(
             else:
                 chosen = int(np.argmin(group.tpot))
             losses.append(1 - measured[chosen] / best if keeps[chosen] else 1.0)
+    return _scored(case, losses)
+
+
+def _score_of_pools(case: str, groups: Sequence[_Group], limits: Sequence[float]) -> RatioScore | None:
+    """The pools of the choice, sent as many requests at once as measurements within the limit allow, by tokens/s per GPU.
+
+    Counted where measurements leave a choice: at least two pairs of pools keep the limit.
+    """
+    losses = []
+    for group in groups:
+        measured, predicted = group.measured_rate / group.gpus, group.rate / group.gpus
+        for limit in limits:
+            keeps, expected = group.measured_tpot <= limit, group.tpot <= limit
+            if len(set(group.pools[keeps].tolist())) < 2:
+                continue
+            chosen = (
+                int(np.argmax(np.where(expected, predicted, 0.0))) if expected.any() else int(np.argmin(group.tpot))
+            )
+            own = keeps & (group.pools == group.pools[chosen])
+            losses.append(1 - measured[own].max() / measured[keeps].max() if own.any() else 1.0)
+    return _scored(case, losses)
+
+
+def _scored(case: str, losses: Sequence[float]) -> RatioScore | None:
     if not losses:
         return None
     lost = np.array(losses)

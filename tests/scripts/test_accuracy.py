@@ -397,9 +397,28 @@ def test_a_choice_that_loses_is_no_choice_within_five_percent() -> None:
     from calibration.pool_ratios import _Group, _score
 
     # Equal predictions: the shorter request is chosen, which measures 10 % less than the best.
-    group = _Group(*(np.array(v, dtype=float) for v in ([4, 4], [100, 90], [10, 10], [95, 95.5], [9, 9], [50, 40])))
+    figures = ([4, 4], [100, 90], [10, 10], [95, 95.5], [9, 9], [50, 40])
+    group = _Group(*(np.array(v, dtype=float) for v in figures), np.array([0, 1]))
     found = _score("", [group], (math.inf,), lambda one: one.gpus)
     assert found and (found.exact, found.near) == (0.0, 0.0) and found.worst_loss == pytest.approx(10)
+
+
+def test_pools_are_scored_apart_from_how_many_requests_they_are_sent() -> None:
+    import numpy as np
+
+    from calibration.pool_ratios import _Group, _score, _score_of_pools
+
+    # The first pools with more requests at once are chosen; measured they miss the limit of 10 ms, with fewer requests they are the best.
+    figures = ([4, 4, 4], [120, 100, 90], [11, 8, 9], [110, 90, 80], [9, 7, 9], [50, 40, 40])
+    arrays = [np.array(v, dtype=float) for v in figures]
+    group = _Group(*arrays, np.array([0, 0, 1]))
+    both, pools = _score("", [group], (10.0,), lambda one: one.gpus), _score_of_pools("", [group], (10.0,))
+    assert both and pools and (both.near, both.worst_loss, pools.near, pools.worst_loss) == (0.0, 100.0, 100.0, 0.0)
+    # The other pools chosen: 10 % less than the best; chosen pools none of which keeps the limit: all lost.
+    other = _Group(*arrays[:3], np.array([80.0, 80, 110]), *arrays[4:], np.array([0, 0, 1]))
+    wrong = _score_of_pools("", [other], (10.0,))
+    assert wrong and wrong.near == 0.0 and wrong.worst_loss == pytest.approx(10)
+    assert _score_of_pools("", [group], (8.5,)) is None  # one pair of pools keeps the limit: nothing is chosen
 
 
 def test_lengths_between_two_ends_have_their_mean() -> None:
