@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from optimizer.explain.chain.chosen import chosen_sentences, listed
 from optimizer.facts.chain import ChainProblem
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.inventory import InventoryProblem
+from optimizer.facts.inventory import InventoryProblem, NodeGroup
+from optimizer.facts.problem import Problem
 from optimizer.results.answer import with_verification
 from optimizer.results.chain import ChainAnswer, ChainDemand
 from optimizer.results.inventory import InventoryAnswer
@@ -34,11 +35,15 @@ ABOUT_ROOM = frozenset(
 
 
 def as_chain(problem: InventoryProblem) -> ChainProblem:
-    """The nodes of all groups as nodes of a chain: all free GPUs of a node are one tensor-parallel group.
+    """The nodes of all groups as nodes of a chain: the free GPUs of a node are one tensor-parallel group, as many as may be one.
 
     Between two nodes the slower of their networks; requests of the mean lengths.
+
+    Raises:
+        ProblemError: not one GPU of a group can hold layers.
     """
     groups, work = problem.groups, problem.workload
+    alone = {group.name: _alone(problem, group) for group in groups}
     links = [
         {
             "between": [one.name, other.name],
@@ -61,7 +66,9 @@ def as_chain(problem: InventoryProblem) -> ChainProblem:
             },
             "workload": {"prompt_tokens": work.prompt_tokens, "output_tokens": work.output_tokens},
             "cluster": {
-                "types": {group.name: {"gpu": group.gpu.name, "gpus": group.free_gpus} for group in groups},
+                "types": {
+                    name: {"gpu": one.hardware.gpu.name, "gpus": one.hardware.gpus} for name, one in alone.items()
+                },
                 "nodes": [
                     {"name": group.node_name(index), "type": group.name, "partition": group.name}
                     for group in groups
@@ -71,8 +78,19 @@ def as_chain(problem: InventoryProblem) -> ChainProblem:
             },
         }
     )
-    chain.alone.update({group.name: problem.instance_problem(group, 1) for group in groups})
+    chain.alone.update(alone)
     return chain
+
+
+def _alone(problem: InventoryProblem, group: NodeGroup) -> Problem:
+    """One node of a group with the most of its free GPUs that can be one tensor-parallel group."""
+    from optimizer.verify.chain.nodes import broken_rule
+
+    for gpus in range(group.free_gpus, 0, -1):
+        one = problem.instance_problem(group.model_copy(update={"free_gpus": gpus}), 1)
+        if broken_rule(one) is None:
+            return one
+    raise ProblemError(f"cluster ({group.name})", f"no GPU of it can hold layers of {problem.model.name}")
 
 
 def with_chain(
@@ -102,7 +120,7 @@ def with_chain(
     try:
         return _chosen_or_said(problem, answer, time_limit_s, progress, gap)
     except ProblemError:
-        return answer  # a node's GPUs cannot hold layers as one group
+        return answer  # GPUs of a group cannot hold layers at all
     except KeyboardInterrupt:
         return answer  # no chain was there yet
 
@@ -148,8 +166,8 @@ def _chosen_or_said(
         return answer
     if found.bound / tokens <= work.requests_per_s:
         said = (
-            f"One chain of layers over all {len(chain.cluster.nodes)} nodes carries no more than {found.bound:,.1f} tokens/s, "
-            f"{found.bound / tokens:,.3g} requests/s of these lengths, either (proved; docs/chains.md)."
+            f"One chain of layers over all {len(chain.cluster.nodes)} nodes, one tensor-parallel group each, carries no more than "
+            f"{found.bound:,.1f} tokens/s, {found.bound / tokens:,.3g} requests/s of these lengths, either (proved; docs/chains.md)."
         )
         return replace(answer, explanation=(*answer.explanation, said))
     used = {held.type for held in found.placement}
@@ -177,5 +195,6 @@ def _standing_for(
     tokens = work.prompt_tokens + work.output_tokens - 1
     demand = ChainDemand(work.requests_per_s, tokens, found.value / tokens)
     chosen = replace(found, demand=demand, instances=instances)
+    degree = {name: kind.gpus for name, kind in chain.cluster.types.items()}
     chosen = with_verification(chosen, verify_demand(problem, chain, chosen, found.verification))
-    return replace(chosen, explanation=(*chosen_sentences(problem, chosen), *chosen.explanation))
+    return replace(chosen, explanation=(*chosen_sentences(problem, chosen, degree), *chosen.explanation))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from optimizer.facts.inventory import InventoryProblem, NodeGroup
 from optimizer.results.chain import ChainAnswer, LayersHeld
 
@@ -9,8 +11,14 @@ _PARTITION = {"vllm": "VLLM_PP_LAYER_PARTITION", "sglang": "SGLANG_PP_LAYER_PART
 """Environment variable by which an engine takes the layers of each stage."""
 
 
-def chosen_sentences(problem: InventoryProblem, answer: ChainAnswer) -> tuple[str, ...]:
-    """Sentences before those of the chain by itself; ``demand`` and ``instances`` are stated."""
+def chosen_sentences(problem: InventoryProblem, answer: ChainAnswer, degree: Mapping[str, int]) -> tuple[str, ...]:
+    """Sentences before those of the chain by itself; ``demand`` and ``instances`` are stated.
+
+    Args:
+        problem: of the inventory.
+        answer: the chain that was chosen.
+        degree: GPUs of a node that are one tensor-parallel group, by group.
+    """
     demand, instances = answer.demand, answer.instances
     assert demand is not None and instances is not None
     used = {held.type for held in answer.placement}
@@ -29,7 +37,12 @@ def chosen_sentences(problem: InventoryProblem, answer: ChainAnswer) -> tuple[st
         "The most tokens/s are looked for, not the shortest expected time; no percentile of a latency is known of a chain, and none "
         "is asked for. Where a node of it fails, all that passes that node stops."
     )
-    said.append(_started(problem, answer))
+    said += [
+        f"Of the {group.free_gpus} GPUs of a node of {group.name} {degree[group.name]} are used: no more can be one tensor-parallel group."
+        for group in problem.groups
+        if group.name in used and degree[group.name] < group.free_gpus
+    ]
+    said.append(_started(problem, answer, degree))
     if instances.repairs:
         said.append(
             "Instances keep every rule after a change (--apply-repair N --out FILE): "
@@ -44,10 +57,9 @@ def listed(used: set[str], groups: tuple[NodeGroup, ...]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if names[1:] else names[0]
 
 
-def _started(problem: InventoryProblem, answer: ChainAnswer) -> str:
+def _started(problem: InventoryProblem, answer: ChainAnswer, degree: Mapping[str, int]) -> str:
     """With which settings an engine runs it as one pipeline, or why none does."""
-    free = {group.name: group.free_gpus for group in problem.groups}
-    degrees, variable = {free[held.type] for held in answer.placement}, _PARTITION.get(problem.engine)
+    degrees, variable = {degree[held.type] for held in answer.placement}, _PARTITION.get(problem.engine)
     if not in_line(answer.placement, answer.layers):
         return "No engine's launch files run it: nodes hold layers side by side, and a pipeline of an engine is one line of stages."
     if len(degrees) > 1 or variable is None:

@@ -37,8 +37,9 @@ def verify_demand(
     for name, kind in chain.cluster.types.items():
         if name not in groups:
             continue
-        stated = (groups[name].gpu.name, groups[name].free_gpus)
-        found.append((f"GPUs of a node of {name}", stated, (kind.gpu, kind.gpus), stated == (kind.gpu, kind.gpus)))
+        gpu, free = groups[name].gpu.name, groups[name].free_gpus
+        holds = kind.gpu == gpu and kind.gpus <= free
+        found.append((f"GPUs of a node of {name}", f"at most {free} x {gpu}", f"{kind.gpus} x {kind.gpu}", holds))
     for src in chain.cluster.nodes:
         for dst in chain.cluster.nodes:
             if src is dst or src.type not in groups or dst.type not in groups:
