@@ -123,7 +123,7 @@ def _facts(
         attention_outputs=outputs,
         attention_inputs=inputs,
         quantization=stores.quantization(),
-        notes=(*chosen.notes, *decoder.notes, *_defaults_note(chosen), *vision_notes, *(plan.notes if plan else ())),
+        notes=(*chosen.notes, *decoder.notes, *_defaults_note(chosen), *vision_notes, *_plan_notes(plan)),
     )
 
 
@@ -141,3 +141,11 @@ def _defaults_note(chosen: Selected) -> tuple[str, ...]:
         return ()
     stated = ", ".join(f"{key} = {value:,}" for key, value in chosen.config.defaulted.items())
     return (f"left out of the file and read as the class default of {chosen.model_type} in transformers: {stated}",)
+
+
+def _plan_notes(plan: QuantizationPlan | None) -> tuple[str, ...]:
+    if plan is None:
+        return ()
+    if plan.kv_cache_format != "nvfp4":
+        return plan.notes
+    return (*plan.notes, "the file asks for an nvfp4 cache, which is not planned here: the cache is taken in 16 bit")

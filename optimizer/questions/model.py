@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,14 @@ LARGEST_TENSOR_PARALLEL = 128
 SLICED_BY = "vllm"
 """The engine whose rules on blocks and groups count where no problem names one."""
 VOCABULARY_PADDING = 64
-CACHE_BYTES = {"fp16": 2, "bf16": 2, "fp8": 1, "int8": 1}
+CACHE_BYTES = {
+    "fp16": Fraction(2),
+    "bf16": Fraction(2),
+    "fp8": Fraction(1),
+    "int8": Fraction(1),
+    "nvfp4": Fraction(9, 16),
+}
+"""Of a value; NVFP4 has an 8-bit scale for each 16."""
 SHOWN_FORMATS: tuple[WeightFormat, ...] = ("bf16", "fp8", "int4", "mxfp4", "nvfp4")
 
 
@@ -81,12 +89,13 @@ def kv_bytes_per_token(model: ModelFacts) -> dict[str, Any]:
     and not stored again, and layers with a window keep no more tokens than the window.
     """
     asked = model.quantization.kv_cache_format if model.quantization else None
-    size = CACHE_BYTES.get(asked or "", 2) if asked != "nvfp4" else 1
+    size = CACHE_BYTES[asked or "bf16"]
     sums = {"full": 0, "window": 0, "shared": 0}
     for kind in _kinds(model):
-        shared = kind.shared_kv_values_per_token
-        sums["window" if kind.window_tokens else "full"] += kind.kv_bytes(model.kv_heads, size) + shared * size
-        sums["shared"] += shared * size
+        shared = int(kind.shared_kv_values_per_token * size)
+        own = int(kind.kv_values(model.kv_heads) * size) + kind.index_bytes_per_token
+        sums["window" if kind.window_tokens else "full"] += own + shared
+        sums["shared"] += shared
     return {**sums, "format": asked or model.native_dtype}
 
 

@@ -12,6 +12,7 @@ from optimizer.checkpoints.quantization.names import Entries
 from optimizer.checkpoints.quantization.storage import eight, grouped, mxfp4, nvfp4
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
+from optimizer.questions.model import kv_bytes_per_token
 
 LLAMA_70B: dict[str, Any] = {
     "model_type": "llama", "hidden_size": 8192, "intermediate_size": 28672, "num_hidden_layers": 80, "num_attention_heads": 64,
@@ -257,6 +258,12 @@ def test_the_cache_that_a_checkpoint_asks_for() -> None:
     }
     assert _read(tensors).native_kv_format == "fp8"
     assert _read({"quant_method": "modelopt", "quant_algo": "FP8", "kv_cache_scheme": scheme}).native_kv_format == "fp8"
+    # Half a byte a value and an 8-bit scale for each 16.
+    halves = _read({"quant_method": "modelopt", "quant_algo": "NVFP4", "kv_cache_quant_algo": "NVFP4"})
+    assert kv_bytes_per_token(halves) == {"full": 327_680 * 9 // 32, "window": 0, "shared": 0, "format": "nvfp4"}
+    assert halves.native_kv_format == "bf16" and any(
+        "nvfp4 cache, which is not planned" in note for note in halves.notes
+    )
     # Without a quant_method engines do not act on it, and the answer says so.
     unread = _read({"quant_algo": "FP8", "kv_cache_scheme": "FP8", "producer": {"name": "modelopt"}})
     assert unread.native_kv_format == "bf16" and any("quant_method" in note for note in unread.notes)
