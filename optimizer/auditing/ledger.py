@@ -102,15 +102,10 @@ def readings(
     wanted = [key for key in quantity.values if _allows(quantity, key, scope, objects)]
     if quantity.only_with and not scope.ids:
         wanted = [key for key in wanted if set(key.split()) & set(quantity.only_with)] if measure.dimension else wanted
-    if (
-        _TOTAL_SAID.search(sentence.text[slice(*sentence.clause(measure.start))])
-        and not scope.ids
-        and "total" in quantity.values
-    ):
-        if quantity.id in _SUMMED:
-            wanted = ["total"]
-    wanted.sort(key=lambda key: set(key.split()) != scope.ids)
     clause = sentence.text[slice(*sentence.clause(measure.start))]
+    if quantity.id in _SUMMED and not scope.ids and _TOTAL_SAID.search(clause):
+        wanted = ["total"]
+    wanted.sort(key=lambda key: set(key.split()) != scope.ids)
     models_own = quantity.id == "context" and _OF_THE_MODEL.search(clause) and not _OURS.search(clause)
     for key in wanted:
         for text in quantity.values[key]:
