@@ -82,7 +82,7 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
             yield figure_claim(
                 sentence, "confirmed", f"{first.text} is {expected}.", second, expected, "unit conversion"
             )
-        elif explicit and re.search(r"\bor\b|\boder\b|\bou\b", gap):
+        elif explicit and re.search(r"\bor\b|\boder\b|\bou\b", gap) and not _bits_and_bytes(first, second, gap):
             continue
         elif (first.dimension == "bytes/s" and _bits(first) != _bits(second)) or re.search(
             r"=|i\.\s?e|that is|which is|soit|d\. ?h|das sind|entspricht|c'est|equals|équivaut", gap, re.IGNORECASE
@@ -102,6 +102,12 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
                 expected,
                 "unit conversion",
             )
+
+
+def _bits_and_bytes(first: Measure, second: Measure, gap: str) -> bool:
+    """``200 Gbit/s or 20 GB/s``: one rate in bits and in bytes, and no choice of two."""
+    bare = re.fullmatch(r"\s(?:or|oder|ou)\s(?:about\s|rund\s|environ\s)?", gap)
+    return bool(bare) and first.dimension == "bytes/s" and _bits(first) and not _bits(second)
 
 
 def _restated(sentence: Sentence, first: Measure, second: Measure) -> Iterator[Claim]:

@@ -149,7 +149,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
             found = [one for one in found if not one.scope] or found
         relation = relation_of(sentence, measure)
         bounded = relation == "≤"
-        above = quantity.unit == "W" and measure.value > max(one.high or one.value for one in found)
+        above = measure.bounds_power and measure.value > max(one.high or one.value for one in found)
         if quantity.limit and bounded and not above:  # "draw at most 12 kW" holds of 11.2 kW as well
             relation = "="
         if (

@@ -132,6 +132,11 @@ class Measure:
     hedged: bool = False
 
     @property
+    def bounds_power(self) -> bool:
+        """Whether "at most" before it makes it a bound: whole kilowatts are, while 11.2 kW say what there is."""
+        return self.dimension == "W" and self.value % 1000 == 0
+
+    @property
     def value(self) -> float:
         """The likeliest reading."""
         return self.values[0]

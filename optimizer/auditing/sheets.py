@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from optimizer.auditing.measures import units_in
+from optimizer.auditing.measures import measures, units_in
 from optimizer.auditing.reading import Statement
 
 LEAST_ROWS = 3
@@ -41,7 +41,22 @@ def with_sheets(statements: tuple[Statement, ...]) -> tuple[Statement, ...]:
             end = start + 1
             found.append(statements[start])
         start = end
-    return tuple(_arranged(one) if one.kind == "row" else one for one in found)
+    return tuple(_with_unit_of_title(_arranged(one)) if one.kind == "row" else one for one in found)
+
+
+_TITLE_UNIT = re.compile(r".+?\s?[(\[](?P<unit>[^()\[\]]{1,12})[)\]]")
+
+
+def _with_unit_of_title(row: Statement) -> Statement:
+    """``Memory bandwidth (GB/s) | 3,350 | 864``: the unit of the title behind each bare figure of several columns."""
+    unit = _TITLE_UNIT.fullmatch(row.cells[0].strip()) if len(row.cells) > 2 and len(row.header) > 2 else None
+    if unit is None or not any(one.dimension for one in measures(f"1 {unit['unit']}")):
+        return row
+    bare = [bool(re.fullmatch(r"[~≈]?\s?\d[\d.,]*", cell.strip())) for cell in row.cells[1:]]
+    cells = [
+        f"{cell.strip()} {unit['unit']}" if is_bare else cell for cell, is_bare in zip(row.cells[1:], bare, strict=True)
+    ]
+    return replace(row, cells=(row.cells[0], *cells))
 
 
 def _is_row(statement: Statement) -> bool:

@@ -62,6 +62,12 @@ def test_french_bytes_are_read() -> None:
     assert [one.value for one in measures("80 Go et 2 To, 4 ko", "fr")] == [80e9, 2e12, 4e3]
 
 
+def test_the_unit_of_a_title_stands_behind_each_figure_of_its_row() -> None:
+    table = "| Size | H100 | L40S |\n|---|---|---|\n| Bandwidth (GB/s) | 3,350 | 864 |\n| Cards (each) | 8 | 4 |\n"
+    rows = [one.cells[1:] for one in with_sheets(read_report(table))]
+    assert rows == [("3,350 GB/s", "864 GB/s"), ("8", "4")]
+
+
 def refuted(text: str, problem: Any) -> list[str]:
     from optimizer.auditing.ask import audit
 

@@ -67,6 +67,10 @@ def test_groups_are_named_by_name_node_or_gpu(text: str, groups: set[int], probl
          [(4, None, 2), (4, None, 3)]),
         ("| Group | TP | PP | Instances |\n|---|---|---|---|\n| fast | 4 | 1 | 2 |\n| ada-pool | 2 | 2 | 3 |\n",
          [(4, 1, 2), (2, 2, 3)]),
+        ("Auf den H100 läuft eine Instanz mit TP8. Auf ada-pool laufen drei Instanzen mit TP4, eine je Server.",
+         [(8, None, 1), (4, None, 3)]),
+        ("* fast: 2 x TP2 and 1 x TP4\n* ada-pool: 3 x TP4, one per node", [(2, None, 2), (4, None, 1), (4, None, 3)]),
+        ("If fast-0 fails, two instances remain.\n\nTP4 on the H100s.", [(4, None, None), (None, None, None)]),
         ("Two TP4 replicas stand on the H100 nodes. The L40S cards stay idle.", [(4, None, 2), (None, None, 0)]),
         ("On fast:\n\n```bash\nvllm serve m --tensor-parallel-size 4\n```\n\nOn ada-pool:\n\n```bash\nvllm serve m "
          "--tensor-parallel-size 2\n```\n", [(4, None, None), (2, None, None)]),
@@ -101,6 +105,11 @@ TRUE = (
     "The L40S moves 864 GB/s from its memory.",
     "The twelve L40S draw at most 4.2 kW.",
     "The fast nodes stand in the zone north.",
+    "The H100s are in the zone north, ada-pool in the zone south.",
+    "At the 6 requests/s 1,200 output tokens are generated per second.",
+    "The H100s are eight GPUs together.",
+    "A cloud would charge 5.00 per hour.",
+    "If fast-0 fails, four instances are left.",
     "Each of the 64 layers is split over four cards.",
 )
 WRONG = (
@@ -110,6 +119,11 @@ WRONG = (
     ("The eight H100s draw 6.4 kW.", "5,600 W"),
     ("The fast nodes stand in the zone south.", "north"),
     ("The model has 60 layers.", "64"),
+    ("Together that is 24 GPUs.", "20"),
+    ("The L40S come to 12.60 per hour.", "10.80 an hour"),
+    ("5,800 tokens/s of prompts are read.", "4,800 tokens/s"),
+    ("The L40S nodes have 100 Gbit/s or 25 GB/s.", "12.5 GB/s"),
+    ("The H100s are in the zone south, ada-pool in the zone south.", "north"),
 )
 
 

@@ -76,12 +76,11 @@ def _pattern(group: NodeGroup) -> re.Pattern[str]:
     words = re.split(r"[\s_-]+", group.name)
     name = r"[\s_-]?".join(map(re.escape, words))
     known = common_words() | filler_words()
-    plain = all(word.isalpha() for word in words) and (
-        len(group.name) < _UNMISTAKABLE or any(word.casefold() in known for word in words)
-    )
+    plain = group.name.isalpha() and (len(group.name) < _UNMISTAKABLE or group.name.casefold() in known)
     node = rf"(?<![\w-]){name}-\d+(?![\w-])"
     if plain:
         return re.compile(
-            rf"{node}|(?<![\w-]){name}(?=\s{_KINDS}\b)|\b{_LEADS}\s[\"'`“»]?{name}(?![\w-])(?!\s\w)", re.IGNORECASE
+            rf"{node}|(?<![\w-]){name}(?=\s{_KINDS}\b)|^\W*{name}(?=\s?[:|])|\b{_LEADS}\s[\"'`“»]?{name}(?![\w-])(?!\s\w)",
+            re.IGNORECASE,
         )
     return re.compile(rf"{node}|(?<![\w-]){name}(?![\w-])", re.IGNORECASE)

@@ -28,12 +28,16 @@ def judge_places(sentence: Sentence, problem: InventoryProblem, names: GroupName
     """A zone or rack beside one group; a name that is no zone of the inventory is not judged."""
     for level, patterns in _WHERE.items():
         known = {name.casefold(): name for group in problem.groups if (name := _place(group, level))}
-        for match in (one for pattern in patterns for one in pattern.finditer(sentence.text)):
+        found = sorted(
+            (one for pattern in patterns for one in pattern.finditer(sentence.text)), key=lambda one: one.start()
+        )
+        before = 0
+        for match in found:
             said = match["name"]
             if said.casefold() not in known or sentence.has("negation") or sentence.has("hypothetical"):
                 continue
-            span = sentence.clause(match.start())
-            groups = names.of(sentence.text[span[0] : span[1]]) or names.of(sentence.text)
+            groups = names.of(sentence.text[before : match.end()]) or names.of(sentence.text)
+            before = match.end()
             places = {_place(problem.groups[index], level) for index in groups}
             if len(places) != 1 or None in places:
                 continue

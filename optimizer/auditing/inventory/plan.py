@@ -23,12 +23,20 @@ _COPY = (
     r"|copies?|exemplaires?)"
 )
 _CARD = r"(?:GPUs?|cards?|accelerators?|devices|Karten?|Beschleunigern?|cartes?|accélérateurs?)"
+_ONES = {"a": 1, "an": 1, "ein": 1, "eine": 1, "einer": 1, "un": 1, "une": 1}
+_BESIDE = r"(?:(?!(?:for|per|each|of|je|pro|par|de|and|und|et)\b)[^\W\d][\w-]*\s){0,2}?"
 _COUNTS = (
-    re.compile(rf"\b(?P<n>{_NUMBER})\s(?:\S+\s){{0,3}}?{_COPY}\b", re.IGNORECASE),
-    re.compile(rf"\b(?P<n>{_NUMBER})\s?[×x*]\s?(?=TP)", re.IGNORECASE),
-    re.compile(rf"\b(?P<n>{_NUMBER})\s(?:times\s|mal\s|fois\s)?(?=TP\s?[=-]?\d)", re.IGNORECASE),
-    re.compile(rf"\b(?P<n>{_NUMBER})\s(?:more|further|others?|weitere|zusätzliche|autres)\b", re.IGNORECASE),
+    re.compile(rf"(?<![\w.,/])(?P<n>{_NUMBER}|{'|'.join(_ONES)})\s{_BESIDE}{_COPY}\b", re.IGNORECASE),
+    re.compile(rf"(?<![\w.,/])(?P<n>{_NUMBER})\s?[×x*]\s?(?=TP)", re.IGNORECASE),
+    re.compile(rf"(?<![\w.,/])(?P<n>{_NUMBER})\s(?:times\s|mal\s|fois\s)?(?=TP\s?[=-]?\d)", re.IGNORECASE),
+    re.compile(rf"(?<![\w.,/])(?P<n>{_NUMBER})\s(?:more|further|others?|weitere|zusätzliche|autres)\b", re.IGNORECASE),
 )
+_LOSS = re.compile(
+    r"\b(?:fail\w*|los(?:e|es|t|s|ing|ses)|dead|down|outage|goes|gone|remain\w*|left|survive\w*|Ausfall\w*|Ausfälle|fällt|ausf\w+|Verlust\w*"
+    r"|verlier\w*|übrig\w*|verbleib\w*|perte|perd\w*|panne|restant\w*|reste\w*)\b",
+    re.IGNORECASE,
+)
+"""Sentences about what a failure takes or leaves say nothing of how many instances there are."""
 _EACH_NODE = re.compile(
     r"\b(?:each|every|per|je|jede[rmns]?|pro|chaque|par)\s(?:\S+\s){0,3}?(?:nodes?|servers?|machines?|hosts?|box|Knoten|Servern?|Rechner"
     r"|Maschine|nœud|noeud|serveur)\b",
@@ -118,7 +126,6 @@ def read_plan(
     """The instances that a report proposes, by group; what it says first of a group counts."""
     found: list[list[_Shape]] = [[] for _ in problem.groups]
     default: dict[str, int] = {}
-    spoken: set[int] = set()
     over_two: set[int] = set()
     inside = {line for command in commands for line in command.lines}
     for statement in statements:
@@ -127,7 +134,6 @@ def read_plan(
         if hypothetical(replace(statement, text=names.without(statement.text))):
             continue
         for groups, what in _told(statement, problem, names):
-            spoken |= groups if "count" in what else set()
             if len(groups) > 1 and what.get("pp", 1) > 1:
                 over_two |= groups
             elif not groups:
@@ -143,8 +149,6 @@ def read_plan(
     for index, group in enumerate(problem.groups):
         shapes = [] if index in over_two else found[index]
         listed = [_planned(default | one.what, one.line) for one in shapes] or [_planned({}, 0)]
-        if index not in over_two and spoken and index not in spoken:
-            listed = [replace(one, count=0) for one in listed]
         if sum(one.used or 0 for one in listed) > group.gpus:
             listed = [replace(one, count=None) for one in listed]
         plans.append(tuple(listed))
@@ -191,14 +195,29 @@ def told_by(text: str, problem: InventoryProblem, names: GroupNames) -> Iterator
     """Groups with the TP, PP and number of instances that a text gives them, part by part; no groups: of any instance."""
     last: frozenset[int] = frozenset()
     for sentence in re.split(r"(?<=[.!?;])\s+", text):
-        for part in _segments(sentence, names):
-            groups = names.of(part)
+        if _LOSS.search(sentence):
+            continue
+        for part, groups in _parts(sentence, names):
             what = _of_part(part, problem, groups)
             if "count" in what and not groups and last:
                 what.pop("count")
             if what:
                 yield groups, what
             last = groups or last
+
+
+def _parts(sentence: str, names: GroupNames) -> Iterator[tuple[str, frozenset[int]]]:
+    """Parts of a sentence with one group and one shape in each: ``gpu-east: 2 × TP4 and 1 × TP8``."""
+    for segment in _segments(sentence, names):
+        groups = names.of(segment)
+        shapes = [match.start() for match in _SHAPE.finditer(segment)]
+        start = 0
+        for one, following in pairwise(shapes):
+            cut = _CUT.search(segment, one, following)
+            if cut:
+                yield segment[start : cut.start()], groups
+                start = cut.end()
+        yield segment[start:], groups
 
 
 def _segments(sentence: str, names: GroupNames) -> Iterator[str]:
@@ -229,7 +248,11 @@ def _of_part(part: str, problem: InventoryProblem, groups: frozenset[int]) -> di
     counted = next((match for pattern in _COUNTS if (match := pattern.search(part))), None)
     if counted and groups:
         nodes = {problem.groups[index].nodes for index in groups}
-        times = nodes.pop() if _EACH_NODE.search(part) and len(nodes) == 1 else 1
+        each = _EACH_NODE.search(part, counted.end())
+        each = (
+            each if each and "," not in part[counted.end() : each.start()] else None
+        )  # "four instances, one per node"
+        times = nodes.pop() if each and len(nodes) == 1 else 1
         found["count"] = _value(counted["n"]) * times
     elif groups and _UNUSED.search(part) and len(groups) == 1:
         found["count"] = 0
@@ -267,4 +290,4 @@ def groups_of_command(command: ShellCommand, statements: tuple[Statement, ...], 
 
 
 def _value(word: str) -> int:
-    return int(word) if word.isdigit() else int(NUMBER_WORDS[word.lower()])
+    return int(word) if word.isdigit() else int((NUMBER_WORDS | _ONES)[word.lower()])

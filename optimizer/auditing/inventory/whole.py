@@ -118,6 +118,8 @@ def _judge(
     scored = [pair for pair in scored if not _counts_another(sentence, measure, around, pair[0])]
     scored.sort(key=lambda pair: -pair[1])
     subject = _subject(sentence, measure, around, ledger, names, inherited)
+    if subject.named:
+        scored = [pair for pair in scored if pair[0].unless != "named"]
     possible = [(one, points, _values(one, subject.meant, local)) for one, points in scored]
     possible = [one for one in possible if one[2] or (one[0].confirms_only and not subject.named)]
     if not possible or possible[0][1] < ENOUGH:

@@ -153,7 +153,7 @@ def _judge(
         return None
     if _between(measure, first.entry, meant):
         return None
-    if measure.dimension == "W" and relation_of(sentence, measure) == "≤" and measure.value > max(first.values):
+    if measure.bounds_power and relation_of(sentence, measure) == "≤" and measure.value > max(first.values):
         return None  # "at most 12 kW" holds of 11.2 kW as well
     if not may_be_wrong(sentence, measure, first.entry, meant, scope, around, span):
         return None
@@ -253,7 +253,7 @@ def may_be_wrong(
         return False
     possible = around.classes if _RECEIVED.search(text) else around.classes | around.earlier
     carried = "capacity" in possible or (CARRIES.search(text) and not _RECEIVED.search(text))
-    if measure.dimension in ("tokens/s", "requests/s") and carried:
+    if (measure.dimension in ("tokens/s", "requests/s") or entry.id.startswith("request_rate")) and carried:
         return False  # what could be served, and not what is asked for
     if re.search(r"[=≈]\s*$", text[: measure.start]) and re.search(r"\d\s*[×x*/÷+−]\s*\d|\D[×÷]\D", text):
         return False  # the result of a calculation that is written out
