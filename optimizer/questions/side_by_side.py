@@ -66,15 +66,15 @@ def beside(problem: Problem, chosen: Chosen, clock: Clock, kept: Kept) -> Chosen
         clock: time for the search.
         kept: tables of joint instances with all requests and GPUs.
     """
-    if chosen.objective is None or chosen.strategy is None:
-        return chosen
     why = not_split(problem)
-    if why is not None:
+    if why is None and (chosen.objective is None or chosen.strategy is None):
+        why = "where neither kind alone is feasible"
+    if units_of(problem) < 2:
+        return chosen
+    if why is not None or chosen.objective is None:
         return _saying(
             chosen, f"Joint instances beside pools are not tried {why}: what is said is of either kind alone."
         )
-    if units_of(problem) < 2:
-        return chosen
     known = chosen.objective.value
     found = _search(problem, known, clock, kept)
     value = known if found.best is None else found.best.value

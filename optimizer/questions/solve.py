@@ -137,10 +137,11 @@ def _of_equal_nodes(
         from optimizer.questions.pools import refuse, solve_pools
         from optimizer.questions.serving import better_of
         from optimizer.questions.uniform_steps import Kept
+        from optimizer.search.common.clock import Clock
         from optimizer.verify.pools.pair import Shapes
 
         refuse(problem)
-        kept = Kept(pools=Shapes(problem))
+        clock, kept = Clock(time_limit_s), Kept(pools=Shapes(problem))
         pools = solve_pools(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs, shapes=kept.pools)
         if problem.serving == "disaggregated":
             return pools
@@ -149,9 +150,8 @@ def _of_equal_nodes(
         if not side_by_side:
             return better
         from optimizer.questions.side_by_side import beside
-        from optimizer.search.common.clock import Clock
 
-        return beside(problem, better, Clock(time_limit_s), kept)
+        return beside(problem, better, clock, kept)
     return best_of(
         problem,
         lambda one, read, left: uniform(

@@ -129,6 +129,16 @@ def test_splits_that_were_not_settled_leave_a_gap(monkeypatch: pytest.MonkeyPatc
     assert "may be better, by" in answer.explanation[-1]
 
 
+def test_of_what_neither_kind_can_do_it_says_that_both_were_not_tried() -> None:
+    answer = solve(
+        problem_with(**NEAR_SATURATION | {"workload": {"prompt_tokens": 4000, "requests_per_s": 900}}), repairs=False
+    )
+    assert answer.status == "infeasible" and answer.objective is None
+    assert answer.explanation[-1].startswith(
+        "Joint instances beside pools are not tried where neither kind alone is feasible"
+    )
+
+
 def test_both_parts_make_up_the_whole() -> None:
     """docs/disaggregated.md, section 14."""
     answer = solve(problem_with(**NEAR_SATURATION))
