@@ -28,6 +28,8 @@ MOST_GPUS = 16_384
 MOST_OPEN = 300_000
 """Sets of numbers of GPUs in use that are looked at together."""
 _UNSURE_MS = 1e-6
+_SAME = 1e-4
+"""Relative."""
 _Kind = tuple[Hashable, int]
 """What instances cannot tell apart, and the price of a GPU in millionths where every price is stated."""
 
@@ -57,13 +59,26 @@ def spends_least(site: CheckedSite, prices: CheckedPrices, gammas: Sequence[floa
     room = np.array(list(rooms.values()), dtype=np.int64)
     for every_size in (False, True):
         bounds: list[_AtMultiplier] = []
-        for gamma in gammas:
+        rough = False
+        for gamma in _apart(gammas):
             found = prices.refined(gamma, every_size=every_size)
             if found is not None:
+                rough |= any(shape is None for one in found[1] for _, shape in one.pieces.values())
                 bounds.append(_AtMultiplier(found[0], _worth(site, list(rooms), found[1])))
                 if _all_above(site, answer, room, each, bounds):
                     return True
+        if rough:
+            return False  # parts of pipelines over two groups, of which nothing finer is known
     return False
+
+
+def _apart(gammas: Sequence[float]) -> list[float]:
+    """Those that differ by more than next to nothing."""
+    found: list[float] = []
+    for gamma in gammas:
+        if all(abs(gamma - one) > _SAME * one for one in found):
+            found.append(gamma)
+    return found
 
 
 def _all_above(
