@@ -11,7 +11,7 @@ from optimizer.explain.common.patience import NOT_ALL_TRIED
 from optimizer.explain.several.conflict import conflict_of, unserved_alone
 from optimizer.explain.several.repair import repairs_of
 from optimizer.explain.several.why import broken, exchanges, limits_of, one_more_node, sentences
-from optimizer.explain.uniform.conflict import least_broken
+from optimizer.explain.uniform.nearest import least_broken
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.proposal import ProposedModel, SeveralProposal
 from optimizer.facts.several import SeveralProblem
@@ -190,7 +190,7 @@ def _asked(model: ModelCandidates, asked: ProposedModel, problem: SeveralProblem
     for nodes in reversed(spreads):
         for one in model.problems(nodes):
             quantities = Quantities(one, build_space(one, fixed))
-            choice = least_broken(quantities, fixed, Solver()) if quantities.space.rows else None
+            choice = least_broken(quantities, fixed) if quantities.space.rows else None
             if choice is None:
                 continue
             nearest = footprint_of(quantities, nodes, choice)

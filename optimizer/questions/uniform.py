@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimizer.explain.common.patience import Patience
-from optimizer.explain.uniform.conflict import least_broken
 from optimizer.explain.uniform.costs import cost_sentences, interval_sentences, intervals_of
 from optimizer.explain.uniform.infeasible import statement
 from optimizer.explain.uniform.memory_words import memory_sentences
+from optimizer.explain.uniform.nearest import least_broken
 from optimizer.explain.uniform.outside import fields_outside
 from optimizer.explain.uniform.why import beside_sentence, binding_sentences, strategy_sentences
 from optimizer.explain.uniform.wide import WideSearch
@@ -198,13 +198,13 @@ def check(
     solver.say("building tables")
     searched, problem = problem, _with_batch(problem, fixed)
     q = quantities_of(problem, fixed)
-    found = solver.best(q, fixed) if q.space.rows else Found("infeasible", None, None, None, 0.0)
+    found = solver.listed(q, fixed) if q.space.rows else Found("infeasible", None, None, None, 0.0)
     optimum = optimum_beside(searched, q, solver)
     if found.outcome == "unknown":
         nothing = empty(problem, q, "unknown", [f"{why_ended(solver)} before the strategy could be judged."])
         return CheckAnswer(**fields_of(_read(problem, nothing)), feasible=None, optimum=optimum)
     feasible = found.outcome != "infeasible"
-    choice = found.choice if feasible else least_broken(q, fixed, solver)
+    choice = found.choice if feasible else least_broken(q, fixed)
     if choice is None:
         nothing = empty(problem, q, "unknown", [f"{why_ended(solver)} before the strategy could be judged."])
         return CheckAnswer(**fields_of(_read(problem, nothing)), feasible=None, optimum=optimum)

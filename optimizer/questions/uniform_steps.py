@@ -10,9 +10,9 @@ import numpy as np
 from optimizer.costs.breakdown import breakdown
 from optimizer.explain.common.numbers import count
 from optimizer.explain.common.penalty import cheaper_lost
-from optimizer.explain.uniform.conflict import least_broken
 from optimizer.explain.uniform.costs import cost_sentences, interval_sentences, intervals_of
 from optimizer.explain.uniform.infeasible import explained
+from optimizer.explain.uniform.nearest import least_broken
 from optimizer.explain.uniform.why import (
     alternative_sentence,
     binding_sentences,
@@ -54,7 +54,7 @@ def optimum_beside(problem: Problem, quantities: Quantities, solver: Solver) -> 
         return found
     try:
         if not solver.interrupted:
-            found = solved(quantities_of(problem, None), solver, alternatives=0)
+            found = solved(quantities_of(problem, None), solver, alternatives=0, listed=True)
             keep(problem, found)
             return found
     except KeyboardInterrupt:
@@ -104,8 +104,14 @@ class Kept:
         self.timed = timed
 
 
-def solved(quantities: Quantities, solver: Solver, *, alternatives: int, kept: Kept | None = None) -> Answer:
-    """The best strategy of a space with so many alternatives, verified; infeasible or unknown where there is none."""
+def solved(
+    quantities: Quantities, solver: Solver, *, alternatives: int, kept: Kept | None = None, listed: bool = False
+) -> Answer:
+    """The best strategy of a space with so many alternatives, verified; infeasible or unknown where there is none.
+
+    Args:
+        listed: found by comparing tables, without CP-SAT.
+    """
     problem = quantities.problem
     if kept is not None:
         kept.quantities = quantities
@@ -113,7 +119,7 @@ def solved(quantities: Quantities, solver: Solver, *, alternatives: int, kept: K
         said = ["The search limits and the GPUs there are leave no strategy to consider."]
         return verified(problem, empty(problem, quantities, "infeasible", said), solver)
     solver.say("searching")
-    found = solver.best(quantities)
+    found = solver.listed(quantities) if listed else solver.best(quantities)
     if found.outcome == "infeasible":
         return verified(problem, _infeasible(quantities, solver), solver)
     if found.choice is None:
@@ -218,7 +224,7 @@ def _alternatives(
 
 
 def _infeasible(quantities: Quantities, solver: Solver) -> Answer:
-    nearest = least_broken(quantities, None, solver)
+    nearest = least_broken(quantities, None)
     said = []
     if nearest is not None:
         strategy, rules = strategy_of(quantities, nearest), judge_rules(quantities, nearest)

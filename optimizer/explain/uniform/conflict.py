@@ -1,4 +1,4 @@
-"""Why nothing works: minimal sets of rules that cannot hold together, and the strategy that breaks the fewest.
+"""Why nothing works: minimal sets of rules that cannot hold together.
 
 Conflicts are read from the masks of the extended question (``wide``, ``sets``), so that the GPU count and search limits
 can be members: each member's removal leaves a mask that the rest does not hit, which is a candidate that keeps the rest.
@@ -10,29 +10,16 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-import numpy as np
-
-from optimizer.costs.shapes import Ints
 from optimizer.explain.common.fixed import fixed_words
 from optimizer.explain.common.sets import hitting_sets
 from optimizer.explain.uniform.conflict_words import conflict_sentence
 from optimizer.explain.uniform.wide import WideSearch, smallest
 from optimizer.results.answer import Conflict, Fixed, Repair
-from optimizer.search.uniform.build import Model
-from optimizer.search.uniform.evaluate import judge_rules
 from optimizer.search.uniform.quantities import Quantities
-from optimizer.search.uniform.rule import Choice
 from optimizer.search.uniform.rules import rules_of
-from optimizer.search.uniform.screen import Screen, objective_at_most_slots
-from optimizer.search.uniform.solve import Solver
+from optimizer.search.uniform.screen import Screen
 
-# The fewest rules are broken first; among equally many, one that says how well the service performs rather than one that
-# says what fits or what the person allowed: a person who left max_num_seqs out did not ask to exceed max_batch.
-MOST_ROWS = 400
 NONE_EXISTS = "no strategy exists"
-HARD, SOFT = 101, 100
-HARD_RULES = frozenset({"gpu_count", "memory", "max_batch", "min_batch", "context"})
-
 
 # What a conflict should be made of, where there is a choice: what fits, then what was allowed, then how well it performs.
 PLAIN = {
@@ -119,40 +106,3 @@ def _deletion(quantities: Quantities, fixed: Fixed | None) -> tuple[str, ...] | 
         if not satisfiable(quantities, fixed, rest):
             core = [rule for rule in core if rule in rest]
     return tuple(core)
-
-
-def least_broken(quantities: Quantities, fixed: Fixed | None, solver: Solver) -> Choice | None:
-    """A candidate that breaks few rules, best by objective and tie-break among those; None if none was found in time.
-
-    Among the ``MOST_ROWS`` rows that break the fewest rules on their own it is the one that breaks the fewest.
-    """
-    rows = _least_broken_rows(quantities, fixed)
-    built = Model(quantities, fixed, rows=rows, free=True)
-    broken = sum((HARD if rule in HARD_RULES else SOFT) * (1 - switch) for rule, switch in built.switch.items())
-    built.model.minimize(broken)
-    run, outcome = solver.run(built.model)
-    if outcome not in ("optimal", "feasible"):
-        return None
-    built.model.add(broken <= int(run.value(broken)))
-    found = solver.lexicographic(built)
-    return _no_fuller(quantities, fixed, found.choice) if found.choice is not None else None
-
-
-def _no_fuller(quantities: Quantities, fixed: Fixed | None, choice: Choice) -> Choice:
-    """The same with as few sequences as the rules that it keeps allow, when memory is too small anyway."""
-    kept = {result.id for result in judge_rules(quantities, choice) if result.holds}
-    if "memory" in kept:
-        return choice
-    return Choice(choice.row, max(1, int(Screen(quantities, fixed, kept).least[choice.row])))
-
-
-def _least_broken_rows(quantities: Quantities, fixed: Fixed | None) -> Ints:
-    """Rows that may break the fewest rules: those whose own minimum is not above what another row reaches."""
-    rules = [rule.id for rule in rules_of(quantities)]
-    alone = np.zeros(quantities.space.rows, dtype=np.int64)
-    for rule in rules:
-        alone += ~Screen(quantities, fixed, {rule}).viable
-    order = np.lexsort(
-        (objective_at_most_slots(quantities, np.full(quantities.space.rows, quantities.space.slots)), alone)
-    )
-    return order[:MOST_ROWS]

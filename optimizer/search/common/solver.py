@@ -38,7 +38,18 @@ def _import_cp_model() -> Any:
     return cp_model
 
 
-cp_model: Any = _import_cp_model()
+class _OnFirstUse:
+    """CP-SAT, loaded once something of it is named: a question that tables answer does without it (0.05 s of processor time)."""
+
+    _module: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        if self._module is None:
+            self._module = _import_cp_model()
+        return getattr(self._module, name)
+
+
+cp_model: Any = _OnFirstUse()
 
 
 def new_solver(workers: int = 1, seed: int = 0) -> Any:

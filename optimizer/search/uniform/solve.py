@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,7 @@ class Solver:
             RuntimeError: the model is invalid, which is a defect of the builder and never of the input.
         """
         solver = self._fresh()
-        callback = _Live(self) if self.progress and not self._second else None
+        callback = _live()(self) if self.progress and not self._second else None
         status, interrupted = solve_stoppable(solver, model, callback, self._ctrl_c)
         if interrupted:
             if not self.keep_incumbent:
@@ -158,6 +159,19 @@ class Solver:
                     self.interrupt()
                 self._ctrl_c = None
 
+    def listed(self, quantities: Quantities, fixed: Fixed | None = None) -> Found:
+        """The same as ``best``, by tables alone, for a check: every row's tiers at the most sequences that its rules leave it.
+
+        No row's objective or first tier is better with fewer, and among equals the most are taken.
+        """
+        screen = Screen(quantities, fixed)
+        if not screen.viable.any():
+            return Found("infeasible", None, None, None, self._seconds())
+        keys, candidates = _in_order(quantities, screen, screen.viable)
+        row = int(candidates[0])
+        value = int(keys[1, row])
+        return Found("optimal", Choice(row, int(screen.most[row])), value, value, self._seconds())
+
     def _best(self, quantities: Quantities, fixed: Fixed | None, without: Bools | None) -> Found:
         self._second = without is not None
         screen = Screen(quantities, fixed)
@@ -171,15 +185,7 @@ class Solver:
             if outcome not in ("infeasible", "unknown"):
                 raise RuntimeError("the screen and the model disagree on feasibility")
             return Found(outcome, None, None, None, self._seconds())
-        keys = np.stack(
-            [
-                first_tier(quantities, screen.most),
-                objective_at_most_slots(quantities, screen.most),
-                tie_rank(quantities.space),
-            ]
-        )
-        candidates = np.flatnonzero(viable)
-        candidates = candidates[np.lexsort(keys[::-1, candidates])]
+        keys, candidates = _in_order(quantities, screen, viable)
         nothing = Found("unknown", None, None, None, self._seconds())
         size, found, incumbent = FIRST_BATCH, nothing, nothing
         while self._ctrl_c is None or not self._ctrl_c.came:
@@ -217,6 +223,19 @@ class Solver:
         return time.monotonic() - self.started
 
 
+def _in_order(quantities: Quantities, screen: Screen, viable: Bools) -> tuple[Ints, Ints]:
+    """Exact bounds of the tiers of every row, (3, R), and the viable rows, the best first."""
+    keys = np.stack(
+        [
+            first_tier(quantities, screen.most),
+            objective_at_most_slots(quantities, screen.most),
+            tie_rank(quantities.space),
+        ]
+    )
+    candidates = np.flatnonzero(viable)
+    return keys, candidates[np.lexsort(keys[::-1, candidates])]
+
+
 def _rank(found: Found, keys: Ints) -> tuple[int, int]:
     if found.choice is None or found.value is None:
         raise ValueError("nothing was found")
@@ -234,18 +253,22 @@ def _floor(bound: float) -> int:
     return int(bound // 1)
 
 
-class _Live(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
-    """Passes each improvement on to whoever shows progress."""
+@cache
+def _live() -> Any:
+    """The class that passes each improvement on to whoever shows progress; CP-SAT's own class is loaded for it."""
 
-    def __init__(self, solver: Solver) -> None:
-        super().__init__()
-        self.solver = solver
+    class Live(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
+        def __init__(self, solver: Solver) -> None:
+            super().__init__()
+            self.solver = solver
 
-    def on_solution_callback(self) -> None:
-        solver = self.solver
-        if solver.progress is None or not solver._shown_tier:
-            return
-        bound = float(self.best_objective_bound)
-        if solver._rest_ns is not None:
-            bound = min(bound, float(solver._rest_ns))
-        solver.progress(Progress(solver._seconds(), float(self.objective_value), bound))
+        def on_solution_callback(self) -> None:
+            solver = self.solver
+            if solver.progress is None or not solver._shown_tier:
+                return
+            bound = float(self.best_objective_bound)
+            if solver._rest_ns is not None:
+                bound = min(bound, float(solver._rest_ns))
+            solver.progress(Progress(solver._seconds(), float(self.objective_value), bound))
+
+    return Live

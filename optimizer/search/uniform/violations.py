@@ -22,7 +22,7 @@ from optimizer.search.uniform.screen import Screen
 
 
 @dataclass(slots=True)
-class _Posted:
+class Posted:
     """What one rule says about rows and sequences."""
 
     least: Ints
@@ -48,12 +48,13 @@ class _Recorder(Screen):
             self.shared.append((also, values > limit))
 
 
-def _posted(quantities: Quantities, problem: Problem) -> dict[str, _Posted]:
+def posted_rules(quantities: Quantities, problem: Problem) -> dict[str, Posted]:
+    """What every enforced rule of a problem says, each on its own."""
     found = {}
     for rule in rules_of(quantities) if problem is quantities.problem else rules_for(problem):
         if rule.id not in problem.search.disabled_rules:
             seen = _Recorder(quantities, rule)
-            found[rule.id] = _Posted(seen.least, seen.most, seen.excluded, seen.shared)
+            found[rule.id] = Posted(seen.least, seen.most, seen.excluded, seen.shared)
     return found
 
 
@@ -79,8 +80,8 @@ def violation_masks(
     """
     if not quantities.space.rows:
         return np.empty(0, dtype=np.int64)
-    stated = _posted(quantities, quantities.problem)
-    loose = _posted(quantities, relaxed) if relaxed is not None else {}
+    stated = posted_rules(quantities, quantities.problem)
+    loose = posted_rules(quantities, relaxed) if relaxed is not None else {}
     slots = _turning_points(quantities, [*stated.values(), *loose.values()], fixed, more_slots)
     left = np.full(slots.shape, True) if wanted is None else wanted(slots)
     masks = np.broadcast_to(row_bits[:, None], slots.shape).copy()
@@ -110,7 +111,7 @@ def violation_masks(
     return np.array(sorted(set(masks.tolist())), dtype=np.int64)
 
 
-def _others(posted: _Posted, rules: Mapping[str, _Posted], bits: Mapping[str, int]) -> tuple[Ints, Bools]:
+def _others(posted: Posted, rules: Mapping[str, Posted], bits: Mapping[str, int]) -> tuple[Ints, Bools]:
     """Bits of the other rule of every pair broken, and rows where such a rule may not be given up, (R,) each."""
     total: Ints = np.zeros(len(posted.excluded), dtype=np.int64)
     cannot: Bools = np.zeros(len(posted.excluded), dtype=np.bool_)
@@ -122,7 +123,7 @@ def _others(posted: _Posted, rules: Mapping[str, _Posted], bits: Mapping[str, in
     return total, cannot
 
 
-def _together(posted: _Posted, rules: Mapping[str, _Posted]) -> Bools:
+def _together(posted: Posted, rules: Mapping[str, Posted]) -> Bools:
     total: Bools = np.zeros(len(posted.excluded), dtype=np.bool_)
     for other, rows in posted.shared:
         if other in rules:
@@ -130,12 +131,12 @@ def _together(posted: _Posted, rules: Mapping[str, _Posted]) -> Bools:
     return total
 
 
-def _broken(posted: _Posted, slots: Ints) -> Bools:
+def _broken(posted: Posted, slots: Ints) -> Bools:
     result: Bools = posted.excluded[:, None] | (slots < posted.least[:, None]) | (slots > posted.most[:, None])
     return result
 
 
-def _turning_points(quantities: Quantities, posted: list[_Posted], fixed: Fixed | None, more: Sequence[Ints]) -> Ints:
+def _turning_points(quantities: Quantities, posted: list[Posted], fixed: Fixed | None, more: Sequence[Ints]) -> Ints:
     """Numbers of sequences at which some rule begins or ceases to hold, (R, M)."""
     rows = quantities.space.rows
     if fixed is not None and fixed.max_num_seqs is not None:
