@@ -128,7 +128,11 @@ def memory_table(
     head = arrays.head_bytes[:, None]
     one_table = model.tied_embeddings & (table.pp == 1)[:, None]
     weights = np.einsum("sck,sk->sc", counts, arrays.resident_bytes)
-    weights = weights + np.where(table.is_first, first, 0) + np.where(table.is_last & ~one_table, head, 0)
+    weights = (
+        weights
+        + np.where(table.is_first, first, arrays.tower_bytes[:, None])
+        + np.where(table.is_last & ~one_table, head, 0)
+    )
     weights = weights + np.where(table.is_last, arrays.last_bytes, 0)
 
     kv = sequence_bytes(np.array([problem.max_sequence_tokens]), table, arrays, in_flight=in_flight(problem))[0]

@@ -86,6 +86,8 @@ def replica_cost(
     memory, stages, start = costs.memory(), [], 0
     budgets = budgets or [memory_budget_bytes(problem)] * shape.pp
     cache = cache_by_stage(memory, costs.table, budgets, slots)
+    # No module of a later stage works on images, but engines load the tower there too.
+    tower = int(np.ceil(costs.arrays.tower_bytes[0]))
     for stage, layers in enumerate(shape.layers_per_stage):
         column = costs.table.class_of_stage[0][stage]
         held = range(start, start + layers)
@@ -96,13 +98,14 @@ def replica_cost(
                 first=stage == 0,
                 last=stage == shape.pp - 1,
                 terms={name: float(values[0, column, 0]) for name, values in totals.items()},
-                weights_bytes=int(memory.weights[0, column]),
+                weights_bytes=int(memory.weights[0, column]) - (tower if stage else 0),
                 kv_cache_bytes=cache[stage],
                 logits_bytes=int(memory.logits(slots)[0, column]),
                 rest_bytes={
                     "activations": int(memory.activations[0, column]),
                     "communication buffers": int(memory.communication[0, column]),
                     "engine": int(memory.engine[0, column]),
+                    **({"vision tower": tower} if stage and tower else {}),
                 },
             )
         )

@@ -65,7 +65,8 @@ class LayerArrays:
     embedding_bytes: LongFloats  # (S,) e
     head_bytes: LongFloats  # (S,) the same of the output head
     head_parameters: Floats  # (S,)
-    first_bytes: LongFloats  # (S,) beside the embedding on the first stage
+    first_bytes: LongFloats  # (S,) beside the embedding on the first stage, towers included
+    tower_bytes: LongFloats  # (S,) of vision towers, which engines load on every stage
     last_bytes: int  # beside the head on the last stage
     experts: Ints  # (K,)
     experts_per_token: Ints  # (K,)
@@ -136,6 +137,7 @@ def layer_arrays(problem: Problem, constants: CostConstants, table: ShapeTable) 
         head_bytes=tables[1],
         head_parameters=padded * model.hidden_size / table.tp,
         first_bytes=tables[2],
+        tower_bytes=model.vision_bytes / table.tp.astype(np.longdouble),
         last_bytes=model.output_parameters * 2,
         experts=experts.astype(np.int64),
         experts_per_token=np.array([k.experts_per_token for k in kinds], dtype=np.int64),

@@ -24,7 +24,7 @@ from optimizer.facts.problem import Problem
 ARRAYS_BY_SHAPE = frozenset(
     {
         "linear_parameters", "resident_bytes", "read_bytes", "kv_bytes_per_token", "state_bytes", "unread_bytes", "embedding_bytes",
-        "head_bytes", "head_parameters", "first_bytes", "linear_bytes", "small_bytes", "one_expert_bytes", "linear_peak",
+        "head_bytes", "head_parameters", "first_bytes", "tower_bytes", "linear_bytes", "small_bytes", "one_expert_bytes", "linear_peak",
         "expert_peak", "linear_bandwidth", "expert_bandwidth",
     }
 )  # fmt: skip

@@ -34,6 +34,7 @@ def test_true_graphs_pass(seed: int) -> None:
         ("deepseek-v3", 8, 7, 1, 8),
         ("qwen3-next-80b-a3b", 2, 5, 1, 1),
         ("llama3-70b", 8, 3, 2, 1),
+        ("gemma3-27b", 2, 3, 1, 1),
     ],
 )
 def test_real_models_pass(model: str, tp: int, pp: int, dp: int, ep: int) -> None:
@@ -51,6 +52,18 @@ def test_weights_as_published_pass(model: str) -> None:
     chosen = replace(strategy(2, total=stated.model.layers), weight_precision=stated.model.native_weight_format)
     found = verify_graph(stated, graph(stated, chosen, 3))
     assert found.passed, found.mismatches[:5]
+
+
+def test_a_vision_tower_is_loaded_on_every_stage() -> None:
+    """vLLM and SGLang build it whatever the stage (``Qwen3VLForConditionalGeneration.__init__``); no module of a later one has it."""
+    stated = problem("gemma3-27b", gpu="h100-sxm-80gb", nodes=1)
+    found = graph(stated, strategy(2, 3, total=stated.model.layers), 3)
+    (one,) = found.instances()
+    towers = [gpu.rest_bytes.get("vision tower") for gpu in one.gpus]
+    assert towers == [None] * 2 + [-(-stated.model.vision_bytes // 2)] * 4
+    lie = replace(one.gpus[2], rest_bytes={**one.gpus[2].rest_bytes, "vision tower": 0})
+    wrong = replace(found, instances=lambda: iter([replace(one, gpus=(*one.gpus[:2], lie, *one.gpus[3:]))]))
+    assert verify_graph(stated, found).passed and not verify_graph(stated, wrong).passed
 
 
 def test_the_schedule_ends_with_the_answers_decode_step() -> None:

@@ -282,7 +282,7 @@ def _draft(subject: Subject) -> tuple[list[str], list[str]]:
 
 
 def _beside(held: float) -> list[str]:
-    """Positions, further tables and towers on the first stage."""
+    """Positions, further tables and towers on the first stage, towers on the others."""
     return [byte(held)] if held else []
 
 
@@ -297,6 +297,8 @@ def _stage(subject: Subject, column: int, stages: list[int]) -> Figure:
     arrays = subject.analytic.arrays
     if first:
         parts += [byte(ledger.value("embedding")), *_beside(float(arrays.first_bytes[0]))]
+    else:
+        parts += _beside(float(arrays.tower_bytes[0]))
     if last:
         parts += [
             *([] if tied else [byte(float(arrays.head_bytes[0]))]),
@@ -306,7 +308,8 @@ def _stage(subject: Subject, column: int, stages: list[int]) -> Figure:
     ledger.derive(
         f"weights-s{stages[0]}",
         f"Weights on a GPU of {name}",
-        "layers × weights of a layer + embedding (first stage) + output head and final norm (last stage)",
+        "layers × weights of a layer + embedding (first stage) + output head and final norm (last stage)"
+        + (" + vision tower" if arrays.tower_bytes[0] else ""),
         total(parts),
         int(memory.weights[0, column]),
         "B",

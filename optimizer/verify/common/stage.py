@@ -293,8 +293,7 @@ class Stages:
         shares = [(one, n) for one, n in zip(self._shares_of(group, checked), kind.counts, strict=True) if n]
         ends = self._ends_of(group)
         weights = summed((one.weights, n) for one, n in shares)
-        if kind.first:
-            weights += ends.first
+        weights += ends.first if kind.first else ends.tower
         if kind.last and not (kind.first and model.tied_embeddings):
             weights += ends.head
         roofs = [(summed((one.memory, n) for one, n in shares), summed((one.compute, n) for one, n in shares))]

@@ -21,6 +21,8 @@ class WeightTables:
 
     first: Fraction
     """Token table, what stands beside it, towers."""
+    tower: Fraction
+    """Towers, which engines load on every stage."""
     head: Fraction
     """The output head, or the token table where it serves as one."""
     head_parameters: Fraction
@@ -98,6 +100,7 @@ def tables(model: ModelFacts, group: Group) -> WeightTables:
         cut, everywhere = 2 * model.table_parameters, 2 * model.input_parameters
     return WeightTables(
         first=(rows * row + cut + model.vision_bytes) / t + everywhere,
+        tower=Fraction(model.vision_bytes) / t,
         head=rows * head_row / t,
         head_parameters=Fraction(rows * model.hidden_size, t),
         last=2 * model.output_parameters,

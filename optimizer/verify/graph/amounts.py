@@ -45,9 +45,10 @@ def check_amounts(
         if not ledger.that(f"{gpu.name} stage", 0 <= gpu.stage < len(modules), f"0 to {len(modules) - 1}", gpu.stage):
             continue
         stage = modules[gpu.stage].stages[gpu.stage]
-        ledger.same(f"{gpu.name} weights", stage.weights_bytes, held[gpu.name][0])
+        tower = modules[gpu.stage].tower(gpu.stage)
+        ledger.same(f"{gpu.name} weights", stage.weights_bytes - tower, held[gpu.name][0])
         rest = sum(gpu.rest_bytes.values())
-        ledger.same(f"{gpu.name} bytes beside modules", stage.fixed_bytes, rest)
+        ledger.same(f"{gpu.name} bytes beside modules", stage.fixed_bytes + tower, rest)
         slots, tokens = strategy.max_num_seqs, modules[gpu.stage].cache_tokens
         cache = tokens * stage.token_bytes if stage.paged else slots * stage.sequence_bytes
         total = stage.beside_cache(slots) + cache

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from math import ceil
 
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.model import LayerKind
@@ -93,6 +94,10 @@ class Modules:
     def expert_gpus(self) -> int:
         """GPUs that hold the experts of a stage together."""
         return self._group.expert_gpus
+
+    def tower(self, stage: int) -> int:
+        """Bytes of vision towers that a stage loads, though no module of it works on images: all stages but the first."""
+        return ceil(self._ends.tower) if stage else 0
 
     def room(self, stage: int) -> int:
         """Blocks of 16 tokens for which a stage has room; more than anything where it has no cache that grows."""
