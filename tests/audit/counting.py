@@ -11,8 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from optimizer.auditing import audit
-from optimizer.reading.load import load_problem
+from optimizer.auditing.ask import audit
+from optimizer.reading.question import load_problem
 
 HERE = Path(__file__).parent
 

@@ -195,7 +195,7 @@ def told_by(text: str, problem: InventoryProblem, names: GroupNames) -> Iterator
     """Groups with the TP, PP and number of instances that a text gives them, part by part; no groups: of any instance."""
     last: frozenset[int] = frozenset()
     for sentence in re.split(r"(?<=[.!?;])\s+", text):
-        if _LOSS.search(sentence):
+        if _LOSS.search(sentence) and not _UNUSED.search(sentence):
             continue
         for part, groups in _parts(sentence, names):
             what = _of_part(part, problem, groups)

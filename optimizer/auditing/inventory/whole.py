@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -142,7 +143,11 @@ def _judge(
     meant = about(sentence, span, context, own)
     if not may_be_wrong(sentence, measure, first, meant, Scope(frozenset(), False, False), around, span):
         return None
-    return _claim(sentence, measure, first, expected[0], False)
+    value = expected[0]
+    told = [one for _, _, values in possible for one in values if one > 0]
+    if first.unit in ("money/h", "W") and told and measure.value > 0:  # said of one GPU and of all alike: the nearest
+        value = min(told, key=lambda one: abs(math.log(one / measure.value)))
+    return _claim(sentence, measure, first, value, False)
 
 
 def _values(entry: LedgerEntry, sets: tuple[Values, ...], local: Local) -> tuple[float, ...]:
