@@ -128,6 +128,8 @@ class CheckedPrices:
         """The same where pipelines over two groups may stand, once what else their places carry is known."""
         self.across_left_out: AcrossLeftOut | None = None
         """Pipelines over two groups of the same sort."""
+        self._taken: dict[tuple[Multiplier, Hashable], dict[int, float]] = {}
+        """At a multiplier, on groups that are alike: what shapes take off at most, ms, until more is known of them."""
         self._looked_at = False
         self._often = float(everything_up(site))
         self._across = Across(inventory, instances, fixed)
@@ -205,7 +207,7 @@ class CheckedPrices:
         alike = dict[tuple[Hashable, Hashable], tuple[_Best, _Best]]()
         for key, group in zip(keys, groups, strict=True):
             if key not in alike:
-                alike[key] = self._best(gamma, group, self._shapes[key[0]])
+                alike[key] = self._best(gamma, group, self._shapes[key[0]], self._taken.setdefault((gamma, key), {}))
         rent: dict[Hashable, float] = {}
         for key, group in zip(keys, groups, strict=True):
             mine = _rent(filled(_gains(alike[key][0]), group.free_gpus))
@@ -234,14 +236,22 @@ class CheckedPrices:
             tuple(sorted(level for level, _ in self._site.wide(group))),
         )
 
-    def _best(self, gamma: Multiplier, group: NodeGroup, shapes: Sequence[PricedShape]) -> tuple[_Best, _Best]:
-        """(What is worth most on so many GPUs of a node, what takes so many nodes whole and is worth most)."""
+    def _best(
+        self, gamma: Multiplier, group: NodeGroup, shapes: Sequence[PricedShape], known: dict[int, float]
+    ) -> tuple[_Best, _Best]:
+        """(What is worth most on so many GPUs of a node, what takes so many nodes whole and is worth most).
+
+        Args:
+            known: by the identity of a shape, what it takes off here as far as it is known.
+        """
         pieces: _Best = {}
         spans: _Best = {}
         for shape in shapes:
             if shape.nodes > group.nodes_together:
                 continue
-            gain = self._gain(gamma, group, shape)
+            gain = known.get(id(shape))
+            if gain is None:
+                gain = known[id(shape)] = self._gain(gamma, group, shape)
             whole = shape.nodes > 1 and shape.each == group.free_gpus
             size, best = (shape.nodes, spans) if whole else (shape.each, pieces)
             gain = gain if whole else gain / shape.nodes
@@ -308,6 +318,8 @@ class CheckedPrices:
     def _know(self, gamma: Multiplier, shapes: Sequence[PricedShape], tolerance: float) -> None:
         know_rates(shapes)
         for shape in shapes:
+            for known in self._taken.values():
+                known.pop(id(shape), None)
             if self._budget is not None:
                 self._budget.spend()
             for one in gamma.both:
