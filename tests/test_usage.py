@@ -22,6 +22,10 @@ ASKED = ("--gpu", "h100-sxm-80gb", "--gpus", "2", "--model", "llama3.1-8b", "--p
         (("report", "p.yaml"), "--out: is needed"),
         (("audit",), "REPORT: is needed"),
         (("solve", "a.yaml", "b.yaml"), "takes one problem file"),
+        (
+            ("detect", "a.yaml"),
+            "got unexpected extra argument(s) (a.yaml); optimizer detect --help lists what it takes",
+        ),
         (("solv", "p.yaml"), "Did you mean 'solve'?"),
         (("solve", "--gpu", "h100-sxm-80gb"), "or --model, --prompt, --output, --rate beside"),
     ],

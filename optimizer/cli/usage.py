@@ -9,6 +9,9 @@ from optimizer.cli.asking import DECISIONS
 
 WANTED = {"valid integer": "a whole number", "valid number": "a number", "valid float": "a number"}
 """What was wanted, by the words of the parser."""
+_WITHOUT_PROBLEM = frozenset(
+    {"catalog", "schema", "model", "import", "detect", "accuracy", "calibrate", "init", "serve"}
+)
 _FLAGS = {"--" + name.replace("_", "-"): name for name in DECISIONS}
 
 
@@ -49,7 +52,10 @@ def sentence(fault: Any, arguments: Sequence[str]) -> str:
     if option is not None and "requires an argument" in said:
         return f"{option}: needs a value; {command} --help says which"
     if "unexpected extra argument" in said:
-        return f"{command}: takes one {'report' if command.endswith('audit') else 'problem file'}; {said[0].lower()}{said[1:]}"
+        said = f"{said[0].lower()}{said[1:]}"
+        if arguments and arguments[0] in _WITHOUT_PROBLEM:
+            return f"{command}: {said}; {command} --help lists what it takes"
+        return f"{command}: takes one {'report' if command.endswith('audit') else 'problem file'}; {said}"
     if option is not None and "Missing" in said:
         return f"{option}: is needed; {command} --help says what it is"
     return f"{option}: {said}" if option is not None and option not in said else said

@@ -55,6 +55,32 @@ def test_output_that_cannot_be_written_is_said(words: str, where: str) -> None:
     assert "error: standard output: cannot be written" in done.stderr and "Traceback" not in done.stderr
 
 
+LINE = "--prompt 1000 --output 200 --rate 2"
+OTHERS = (
+    f"fit --gpu h100-sxm-80gb --gpus 2 {LINE} --models llama3.1-8b",
+    f"compare --types h100-sxm-80gb,l4-24gb --gpus 1..2 --model llama3.1-8b {LINE}",
+    f"bench-plan {EXAMPLE} --runs 5",
+    "model --known",
+    f"recommend {EXAMPLE} --gpus 1..8",
+    f"deploy {EXAMPLE}",
+    f"how-sure {EXAMPLE}",
+)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("words", OTHERS)
+def test_streams_of_every_other_command(words: str) -> None:
+    """A full disk and a closed stream are 2; a reader that stops, a full or closed standard error and ASCII change nothing."""
+    for where in (">/dev/full", ">&-"):
+        assert _bash(f"{COMMAND} {words} {where}").returncode == 2
+    for rest in ("2>/dev/null | true", "2>&1 | head -c 1 >/dev/null"):
+        assert _bash(f"{COMMAND} {words} {rest}; exit ${{PIPESTATUS[0]}}").returncode == 0
+    for where in ("2>&-", "2>/dev/full"):
+        assert _bash(f"{COMMAND} {words} {where}").returncode == 0
+    plain = _bash(f"{COMMAND} {words}", LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert plain.returncode == 0 and "Traceback" not in plain.stderr and plain.stdout.isascii()
+
+
 def test_a_closed_standard_error_is_no_matter() -> None:
     assert _bash(f"{COMMAND} solve {EXAMPLE} 2>&-").returncode == 0
     assert _bash(f"{COMMAND} solve {EXAMPLE} 2>/dev/full").returncode == 0
