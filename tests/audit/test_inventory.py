@@ -96,6 +96,21 @@ def test_the_ledger_adds_the_groups_up(problem: Any) -> None:
     assert fast["share"] + ada["share"] == pytest.approx(100)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "TP0 on the H100s.",
+        "TP0. 99999999999 instances on the H100s.",
+        "On fast:\n\n```\nvllm serve m --tensor-parallel-size 0\n```\n",
+        "| Group | TP | Instances |\n|---|---|---|\n| fast | 0 | 0 |\n",
+        "0 GPUs are in use, at -1 kW and 0.00 per hour in total.",
+        "",
+    ],
+)
+def test_degrees_that_cannot_be_end_in_no_strategy(text: str, problem: Any) -> None:
+    assert audit(text, problem).strategy is None
+
+
 TRUE = (
     "There are 20 GPUs in all.",
     "All 20 GPUs are busy.",

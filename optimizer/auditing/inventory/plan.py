@@ -137,7 +137,7 @@ def read_plan(
             if len(groups) > 1 and what.get("pp", 1) > 1:
                 over_two |= groups
             elif not groups:
-                default = what | default
+                default = {key: value for key, value in what.items() if value >= 1} | default
             for index in groups:
                 _add(found[index], what, statement.line, statement.kind == "row")
     for command in commands:
@@ -166,6 +166,7 @@ def _planned(what: dict[str, int], line: int) -> GroupPlan:
 
 def _add(shapes: list[_Shape], what: dict[str, int], line: int, row: bool) -> None:
     """Add to what is known of a group's instances; another shape beside it is one only where both are listed together."""
+    what = {key: value for key, value in what.items() if value >= 1 or key == "count"}
     of = [
         one
         for one in shapes
