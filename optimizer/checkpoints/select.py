@@ -21,6 +21,8 @@ NESTED = (
     "language_model_config",
     "text_model_config",
 )
+# Outer types whose class reads what it nests as its own, whatever type the file states there (MiniMaxM3VLConfig of transformers).
+RETYPED = {"minimax_m3_vl": "minimax_m3_vl_text"}
 # Keys that stand outside the nested config and hold for it where it does not state them itself.
 INHERITED = (
     "quantization_config", "compression_config", "hf_quant_config", "quantization", "torch_dtype", "dtype",
@@ -121,8 +123,9 @@ def _nested(values: Mapping[str, Any]) -> Mapping[str, Any]:
         if isinstance(inner, Mapping):
             deeper = _nested(inner)
             passed = {k: values[k] for k in INHERITED if k in values and k not in deeper}
-            typed = {} if deeper.get("model_type") else {"model_type": _type_of_nested(values)}
-            return {**typed, **passed, **deeper}
+            own = RETYPED.get(str(values.get("model_type") or "").lower())
+            stated = own or deeper.get("model_type") or _type_of_nested(values)
+            return {**passed, **deeper, "model_type": stated}
     return values
 
 

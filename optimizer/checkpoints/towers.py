@@ -53,7 +53,7 @@ def towers(chosen: Selected, hidden: int) -> tuple[int, TowerRun | None, tuple[s
     total, run, notes = 0, None, []
     for key in stated:
         values = outer[key]
-        kind = str(values.get("model_type") or TYPES.get(outer_type, "")).lower()
+        kind = str(RETYPED.get(outer_type) or values.get("model_type") or TYPES.get(outer_type, "")).lower()
         tower = TOWERS.get(kind)
         if tower is None or outer_type not in BESIDE.get(kind, (outer_type,)):
             notes.append(f"{key} ({kind or 'no model type'}) is not counted: its weights come on top")
@@ -149,6 +149,8 @@ TYPES = {
     "internvl_chat": "intern_vit_6b",
 }
 """The tower of a file whose vision part states no type."""
+RETYPED = {"minimax_m3_vl": "minimax_m3_vl_vision"}
+"""Outer types whose class reads its vision part as its own, whatever type the file states there (``MiniMaxM3VLConfig``)."""
 _QWEN3: dict[str, Any] = {
     "depth": 27, "hidden_size": 1152, "intermediate_size": 4304, "patch_size": 16, "out_hidden_size": 3584,
     "num_position_embeddings": 2304,
