@@ -161,6 +161,69 @@ def own_indexers(config: Config, layers: int) -> list[bool]:
     return [max(layer - offset + 1, 0) % every == 0 for layer in range(layers)]
 
 
+def block_indexed(config: Config, attention: Attention, hidden: int) -> Attention:
+    """A layer of MiniMax-M3's sparse attention (arXiv 2606.13392): an indexer beside its heads chooses which blocks they read.
+
+    Sources: vLLM ``models/minimax_m3`` (index queries are cut as KV heads are, ``MiniMaxM3IndexerCache`` keeps one key a token on
+    every GPU, in 16 bit unless asked otherwise); SGLang ``model_executor/pool_configurator.py`` (the model's own format). There are
+    no index values: ``sparse_disable_index_value`` is set in every such layer. Blocks left out are not left out here.
+
+    Raises:
+        ProblemError: there are not as many index heads as KV heads.
+    """
+    sparse = _sparse_attention(config)
+    heads = sparse.count("sparse_num_index_heads", default=config.option("index_n_heads", minimum=1))
+    width = sparse.count("sparse_index_dim", default=config.option("index_head_dim", minimum=1))
+    if heads != attention.kv_heads:
+        raise sparse.error(
+            "sparse_num_index_heads",
+            f"{heads} is not the number of KV heads, {attention.kv_heads}: engines cut both alike",
+        )
+    indexer = (
+        Linear("self_attn.index_q_proj", hidden, heads * width, "key_value"),
+        Linear("self_attn.index_k_proj", hidden, width, "replicated"),
+    )
+    return replace(
+        attention,
+        linears=(*attention.linears, *indexer),
+        small=attention.small + 2 * width,
+        index_heads=heads,
+        index_bytes=2 * width,
+    )
+
+
+def block_sparse_layers(config: Config, layers: int) -> list[bool]:
+    """Which layers have MiniMax-M3's indexer: ``layer_types`` of transformers 5, else ``sparse_attention_freq``.
+
+    Raises:
+        ProblemError: a list in the file does not fit the layers, or the file says that attention is sparse but not where.
+    """
+    kinds = config.per_layer("layer_types", layers)
+    if kinds is not None:
+        return [kind == "minimax_m3_sparse" for kind in kinds]
+    sparse = _sparse_attention(config)
+    listed = sparse.per_layer("sparse_attention_freq", layers)
+    if not sparse.flag("use_sparse_attention", default=listed is not None):
+        return [False] * layers
+    if listed is None:
+        raise sparse.error(
+            "sparse_attention_freq", f"is missing; it lists a 1 for each of {layers} layers that is sparse"
+        )
+    return [bool(one) for one in listed]
+
+
+def _sparse_attention(config: Config) -> Config:
+    """The nested part of a file that describes sparse attention; empty where it has none.
+
+    Raises:
+        ProblemError: it is no mapping.
+    """
+    stated = config.values.get("sparse_attention_config")
+    if stated is not None and not isinstance(stated, dict):
+        raise config.error("sparse_attention_config", f"{stated!r} is no mapping of its fields")
+    return Config(stated or {}, f"{config.field}.sparse_attention_config")
+
+
 def _indexer(config: Config, hidden: int, query_rank: int) -> tuple[list[Linear], int, int]:
     """(matrices, norm parameters, cached values per token) of DeepSeek-V3.2's sparse-attention indexer, empty without.
 

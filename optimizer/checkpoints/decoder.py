@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from optimizer.checkpoints.attention import Heads, grouped_query, heads_of, holds, latent, own_indexers
+from optimizer.checkpoints.attention import (
+    Heads,
+    block_indexed,
+    block_sparse_layers,
+    grouped_query,
+    heads_of,
+    holds,
+    latent,
+    own_indexers,
+)
 from optimizer.checkpoints.config import Config
 from optimizer.checkpoints.family import Family
 from optimizer.checkpoints.feedforward import dense, dense_width, layers_with_experts, routed
@@ -29,9 +38,7 @@ def read(config: Config, family: Family) -> Decoder:
     """
     hidden, layers = hidden_size(config), config.layers()
     sizes = Heads(*_latent_heads(config)) if family.mla else heads_of(config, hidden)
-    attention = latent(config, hidden, sizes.heads) if family.mla else grouped_query(config, family, hidden, sizes)
-    guided = latent(config, hidden, sizes.heads, indexed=False) if family.mla and attention.index_bytes else attention
-    choosing = own_indexers(config, layers) if attention.index_bytes else [True] * layers
+    attention, guided, choosing = _attention(config, family, hidden, sizes, layers)
     moe = layers_with_experts(config, layers) if family.experts else [False] * layers
     halves = {kind: feed_forward(config, family, hidden, kind) for kind in set(moe)}
     recurrent = delta_layers(config, layers) if family.linear_layers else [False] * layers
@@ -48,6 +55,21 @@ def read(config: Config, family: Family) -> Decoder:
         for linear, own, kind, window in zip(recurrent, choosing, moe, windows, strict=True)
     ]
     return assemble(config, family, sizes, tuple(built))
+
+
+def _attention(
+    config: Config, family: Family, hidden: int, sizes: Heads, layers: int
+) -> tuple[Attention, Attention, list[bool]]:
+    """(attention with the indexer of its own, without it, which layers have it); all layers alike where there is none."""
+    if family.mla:
+        own = latent(config, hidden, sizes.heads)
+        if own.index_bytes:
+            return own, latent(config, hidden, sizes.heads, indexed=False), own_indexers(config, layers)
+        return own, own, [True] * layers
+    plain = grouped_query(config, family, hidden, sizes)
+    if family.block_indexer and any(sparse := block_sparse_layers(config, layers)):
+        return block_indexed(config, plain, hidden), plain, sparse
+    return plain, plain, [True] * layers
 
 
 def _latent_heads(config: Config) -> tuple[int, int, int]:

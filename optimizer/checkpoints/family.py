@@ -74,6 +74,8 @@ class Family:
     window_switch: str = ""
     """A key that has to be true for any window to hold."""
     mla: bool = False
+    block_indexer: bool = False
+    """Layers that the file names choose blocks of the past by an indexer (MiniMax-M3)."""
     linear_layers: bool = False
     """Layers that ``layer_types`` or the interval name are gated delta nets."""
     experts: bool = False

@@ -327,7 +327,8 @@ def served(problem: Problem) -> Served:
 def _special(model: ModelFacts) -> SpecialAttention | None:
     if model.compressed_attention:
         return "compressed"
-    return "indexed" if any(kind.index_bytes_per_token for kind in model.kinds) else None
+    # Of kernels of latent attention: MiniMax-M3's indexer stands beside grouped heads and keeps none of their buffers.
+    return "indexed" if any(kind.index_bytes_per_token and kind.latent for kind in model.kinds) else None
 
 
 def state_blocks_of(problem: Problem) -> StateBlocks | None:

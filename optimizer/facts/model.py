@@ -110,9 +110,9 @@ class LayerKind(Facts):
     kv_heads: CountOrZero = 0
     """KV heads of this kind of layer where layers differ in them; 0: the model's."""
     index_heads: CountOrZero = 0
-    """Heads of the layer's own indexer, which chooses what tokens of the past attention reads (DeepSeek sparse attention); 0: none."""
+    """Heads of the layer's own indexer, which chooses what of the past attention reads (DeepSeek-V3.2, GLM-5, MiniMax-M3); 0: none."""
     index_bytes_per_token: Amount = 0
-    """Bytes of a token's index key in the cache of every GPU: 8 bit with their scale, whatever the cache's format."""
+    """Bytes of a token's index key in the cache of every GPU, whatever the cache's format: 8 bit with their scale, or 16 (MiniMax-M3)."""
     worked_values_per_token: CountOrZero = 0
     """16-bit values of a token of a prompt that kernels of a recurrent layer hold at once, all heads together; 0: fewer than its MLP."""
     shared_kv_values_per_token: CountOrZero = 0

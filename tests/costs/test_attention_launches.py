@@ -27,6 +27,7 @@ ASKED = {
         ("deepseek-v3.2", 61, 61),
         ("glm-5", 78, 78),
         ("kimi-k2", 61, 0),
+        ("minimax-m3", 0, 57),
         ("qwen3-235b-a22b", 0, 0),
     ],
 )
@@ -44,7 +45,17 @@ def test_each_layer_with_such_attention_counts(model: str, latent: int, indexed:
     assert with_them - without == pytest.approx(steps.generation * (latent * c.t_latent + indexed * c.t_indexer))
 
 
-def test_the_verifier_counts_the_same() -> None:
-    problem = problem_from_dict({**ASKED, "model": "deepseek-v3.2"})
+@pytest.mark.parametrize("model", ["deepseek-v3.2", "minimax-m3"])
+def test_the_verifier_counts_the_same(model: str) -> None:
+    problem = problem_from_dict({**ASKED, "model": model})
     answer = check(problem, Fixed(tensor_parallel=8, pipeline_parallel=1, data_parallel=1, expert_parallel=8))
     assert answer.verification.passed and not answer.verification.mismatches
+
+
+def test_every_gpu_keeps_the_whole_index_key() -> None:
+    """MiniMax-M3 at TP8: one KV head of 128 keys and 128 values in 16 bit, and 256 bytes of the index key in 57 of 60 layers."""
+    problem = problem_from_dict({**ASKED, "model": "minimax-m3"})
+    facts = problem.model
+    costs = AnalyticCosts(problem, [Shape(8, 1, 8, facts.native_weight_format, "bf16", (facts.layers,))])
+    cached = costs.steps.arrays.kv_bytes_per_token[0]
+    assert [int(cached[kind]) for kind in facts.kind_of_layer] == [512] * 3 + [512 + 256] * 57

@@ -26,6 +26,7 @@ PREFIXES = (
 FUSED = (
     (re.compile(r"\b[qkv]_proj$"), "qkv_proj"),
     (re.compile(r"\b(gate|up)_proj$"), "gate_up_proj"),
+    (re.compile(r"\bindex_([qk])_proj$"), r"indexer.\1_proj"),
     (re.compile(r"\bin_proj_qkvz$"), "in_proj_qkv"),
     (re.compile(r"\bin_proj_qkvz$"), "in_proj_z"),
     (re.compile(r"\bin_proj_ba$"), "in_proj_a"),
