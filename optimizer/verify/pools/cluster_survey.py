@@ -164,6 +164,7 @@ def _parts(
 ) -> list[PricedPart]:
     """Parts of a pool that keep the rules of their own. ``receiver``: of the cache that a prefill pool sends; None: a decode pool."""
     found = []
+    sent: dict[tuple[int, Fraction], Crossing] = {}
     for group, some in shapes.items():
         problem, hop, off = site.problems[group], site.hop(group, crossing), site.problem.search.disabled_rules
         for shape in some:
@@ -182,7 +183,10 @@ def _parts(
                     continue
             else:
                 slots = shape.together(problem.workload.prompt_tokens)
-                moved = Crossing(hop, receiver, sent_times(problem, shape, receiver))
+                times = sent_times(problem, shape, receiver)
+                if (group, times) not in sent:
+                    sent[group, times] = Crossing(hop, receiver, times)
+                moved = sent[group, times]
             for count, nodes in placements(problem, shape, fixed):
                 if not _in_racks(site, group, shape, count, nodes):
                     continue

@@ -47,6 +47,16 @@ class Crossing:
         work = receiver.problem.workload
         self.usual, self.longest = self.ms(work.prompt_tokens), self.ms(work.longest_prompt_tokens)
         self.mean = sum((share * ms for share, ms in self.services), Decimal(0))
+        self._queues: dict[Decimal, Queue] = {}
+        self.loads: dict[tuple[PoolShape, int, Fraction], Loaded | None] = {}
+        """By (shape, slots or 0 for prefill, requests/s of a rank): many counts and shares of the requests give a rank the same."""
+
+    def link(self, rate: Decimal) -> Queue:
+        """What waits for it at so many prompts per ms."""
+        found = self._queues.get(rate)
+        if found is None:
+            found = self._queues[rate] = queue(rate, self.services, self.longest)
+        return found
 
     def ms(self, tokens: int) -> Decimal:
         """Of one prompt."""
@@ -64,7 +74,6 @@ class PrefillPool:
 
     def __init__(self, shape: PoolShape, count: int, nodes: int, crossing: Crossing) -> None:
         self.shape, self.count, self.nodes, self.crossing = shape, count, nodes, crossing
-        self._loads: dict[Fraction, Loaded | None] = {}
 
     def load(self, requests_per_s: Fraction, down: int = 0) -> Loaded | None:
         """The pool with some instances down; None where requests pile up or nothing is left."""
@@ -72,14 +81,14 @@ class PrefillPool:
         if left <= 0:
             return None
         share = requests_per_s / left
-        if share not in self._loads:
-            self._loads[share] = self._load(decimal(share / 1000))
-        return self._loads[share]
+        key, loads = (self.shape, 0, share), self.crossing.loads
+        if key not in loads:
+            loads[key] = self._load(share)
+        return loads[key]
 
-    def _load(self, rate: Decimal) -> Loaded | None:
-        shape, work = self.shape, self.shape.problem.workload
-        own = queue(rate, shape.services, shape.taken(work.longest_prompt_tokens))
-        link = queue(rate, self.crossing.services, self.crossing.longest)
+    def _load(self, requests_per_s: Fraction) -> Loaded | None:
+        shape, work, rate = self.shape, self.shape.problem.workload, decimal(requests_per_s / 1000)
+        own, link = shape.feeding(rate), self.crossing.link(rate)
         if own.mean is None or own.p99 is None or link.mean is None or link.p99 is None:
             return None
         mates = shape.together(work.prompt_tokens)
@@ -118,15 +127,21 @@ class DecodePool:
         if left <= 0:
             return None
         share = requests_per_s / left
-        chain, rate = self.shape.decoding(share), decimal(share / 1000)
-        link = queue(rate, self.crossing.services, self.crossing.longest)
+        key, loads = (self.shape, self.slots, share), self.crossing.loads
+        if key not in loads:
+            loads[key] = self._load(share)
+        return loads[key]
+
+    def _load(self, requests_per_s: Fraction) -> Loaded | None:
+        chain, rate = self.shape.decoding(requests_per_s), decimal(requests_per_s / 1000)
+        link = self.crossing.link(rate)
         if chain is None or link.mean is None or link.p99 is None:
             return None
         coming = rate * (self.crossing.longest + self.crossing.wire.latency + link.p99)
         number = chain.number
         seen = Moments(number.mean + coming, number.variance + coming, number.third + coming)
         return Loaded(
-            busy=decimal(share) / self.shape.completes_per_s(self.slots) if self.shape.most_held else Decimal(0),
+            busy=self._busy(requests_per_s),
             link=link,
             mean=chain.mean + link.mean,
             times={
@@ -139,6 +154,11 @@ class DecodePool:
             n50=chain.n50,
             n99=chain.n99,
         )
+
+    def _busy(self, requests_per_s: Fraction) -> Decimal:
+        if not self.shape.most_held:
+            return Decimal(0)
+        return decimal(requests_per_s) / self.shape.completes_per_s(self.slots)
 
     def carries(self, load: Loaded | None) -> bool:
         """Whether a load is carried."""

@@ -114,6 +114,8 @@ class PoolShape:
         self.start, self.admit = decimal(exact(engine.start_ms)), decimal(exact(engine.admit_steps))
         self._rounds: list[Decimal] = []
         self._chains: dict[Fraction, DecodeRank | None] = {}
+        self._computes: dict[int, Decimal] = {}
+        self._queues: dict[Decimal, Queue] = {}
 
     @property
     def gpus(self) -> int:
@@ -141,7 +143,10 @@ class PoolShape:
 
     def compute(self, tokens: int) -> Decimal:
         """X(m)."""
-        return decimal(self.stage.prefill_ms(tokens))
+        found = self._computes.get(tokens)
+        if found is None:
+            found = self._computes[tokens] = decimal(self.stage.prefill_ms(tokens))
+        return found
 
     def steps(self, tokens: int) -> int:
         """j(m)."""
@@ -163,6 +168,14 @@ class PoolShape:
     def services(self) -> list[tuple[Decimal, Decimal]]:
         """The law of θ."""
         return [(share, self.taken(tokens)) for tokens, share in self.law.prompts]
+
+    def feeding(self, rate: Decimal) -> Queue:
+        """What waits for a prefill rank at so many prompts per ms."""
+        found = self._queues.get(rate)
+        if found is None:
+            longest = self.taken(self.problem.workload.longest_prompt_tokens)
+            found = self._queues[rate] = queue(rate, self.services, longest)
+        return found
 
     @cached_property
     def mean_alone(self) -> Decimal:
