@@ -6,13 +6,13 @@ Costs come from ``optimizer.questions.uniform.check`` on the proposed strategy a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from optimizer.auditing.languages import languages_of
-from optimizer.auditing.layouts import strategy_of_layout
+from optimizer.auditing.layouts import NO_PIPELINE, strategy_of_layout
 from optimizer.auditing.metrics import Metric, MetricRow, is_target, labelled_metrics, target_row
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.sentences import parts_of
@@ -127,14 +127,17 @@ class Context:
     def strategy(self) -> Proposed | None:
         """The strategy the report is about."""
         flags: dict[str, tuple[int, int]] = {}
+        prose = tuple(part for s in self.statements if s.line not in self.command_lines for part in parts_of(s))
+        one_stage = any(s.readable and NO_PIPELINE.search(s.text) and not hypothetical(s) for s in prose)
         for command in self.commands:
             for which, value, line in command.degrees():
-                flags.setdefault(which, (value, line))
-        prose = tuple(part for s in self.statements if s.line not in self.command_lines for part in parts_of(s))
+                if which != "pp" or not one_stage:  # what is said of the stages goes before a flag
+                    flags.setdefault(which, (value, line))
         hardware = self.problem.hardware
-        return proposed_strategy(prose, flags, hardware.gpus) or strategy_of_layout(
+        found = proposed_strategy(prose, flags, hardware.gpus) or strategy_of_layout(
             prose, hardware.gpus_per_node, hardware.gpus
         )
+        return replace(found, named=found.named | {"pp"}) if found and one_stage and found.pp == 1 else found
 
     @cached_property
     def rows(self) -> dict[int, MetricRow]:

@@ -28,12 +28,13 @@ from optimizer.auditing.facts import Situation
 from optimizer.auditing.formula import UnknownName, value_of
 from optimizer.auditing.labels import claim
 from optimizer.auditing.ledger import Reading, readings
+from optimizer.auditing.lengths import counts_sequences, is_length
 from optimizer.auditing.lexicon import Lexicon, Quantity
 from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.refutable import definite, refutable, relation_of
 from optimizer.auditing.scopes import Scope, scope_of
 from optimizer.auditing.sentences import Sentence
-from optimizer.auditing.situations import About, about
+from optimizer.auditing.situations import About, about, without_compared
 from optimizer.auditing.understood import understood
 from optimizer.results.audit import Claim, Parsed
 
@@ -87,9 +88,12 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         return None  # "four cards of 80 GB": what they are, whatever is said of them
     span = sentence.clause(measure.start)
     candidates = list(quantities_named(sentence, measure, span, lexicon))
+    if counts_sequences(sentence, measure) or is_length(measure, own):
+        candidates = [one for one in candidates if one.quantity.id != "context"]
     relative = [
         g for g in sentence.gpus if g.end <= measure.start and _WHICH.fullmatch(sentence.text[g.end : measure.start])
     ]
+    sentence = without_compared(sentence, measure.end)
     meant = about(replace(sentence, gpus=tuple(relative[-1:])) if relative else sentence, span, context, own)
     if not meant.situations:
         return None

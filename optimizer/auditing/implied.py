@@ -66,7 +66,7 @@ def judge_implied(sentence: Sentence, context: Context, own: Situation) -> Itera
             and not sentence.strategies
             and (not sentence.has("hypothetical") or LOST.search(sentence.text))
         ):
-            typed += own_counts(result, typed, own, sentence.text)
+            typed += own_counts(result, typed, own, sentence.text) if _counted(own, context) else []
         operands = [
             one
             for i, one in enumerate(typed)
@@ -85,6 +85,17 @@ def judge_implied(sentence: Sentence, context: Context, own: Situation) -> Itera
     rates = [m for m in rates if not scope_of(sentence, m, sentence.clause(m.start)).ids]
     if rates:
         context.last_rate = (sentence.statement.line, rates[-1].value, rates[-1])
+
+
+def _counted(own: Situation, context: Context) -> bool:
+    """Whether the report says how many GPUs its strategy takes: it names its replicas, or one replica takes them all."""
+    proposed = context.strategy
+    return (
+        proposed is None
+        or "dp" in proposed.named
+        or own.degrees is None
+        or own.degrees.gpus == own.problem.hardware.gpus
+    )
 
 
 def _of_tokens(sentence: Sentence, result: Typed, operands: list[Typed], own: Situation) -> Claim | None:

@@ -33,7 +33,7 @@ _PER_COPY = re.compile(rf"\b(?P<cards>{_NUMBER})\s{_CARD}\s(?:per|each|je|pro|pa
 _COUNT = re.compile(rf"\b(?P<copies>{_NUMBER})\s(?:\w+\s)?{_COPY}\b", re.IGNORECASE)
 _PIPELINE = re.compile(r"\bpipelin|\bPP\d|\bstages?\b|Stufen?\b|étages?\b", re.IGNORECASE)
 
-_NO_PIPELINE = re.compile(
+NO_PIPELINE = re.compile(
     r"\b(?:no|without|single|one|not|kein\w*|ohne|eine[rn]? (?:einzige[rn]?)?|pas de|sans|aucun\w*|un seul)\s(?:\w+\s)?"
     r"(?:pipelin\w*(?: parallelism)?|stages?|Stufe|étage)",
     re.IGNORECASE,
@@ -44,7 +44,7 @@ _NO_PIPELINE = re.compile(
 def strategy_of_layout(statements: tuple[Statement, ...], gpus_per_node: int, gpus: int) -> Proposed | None:
     """The strategy that the first such line tells; None where none does, or where a pipeline is spoken of."""
     prose = [s for s in statements if s.readable]
-    if any(_PIPELINE.search(_NO_PIPELINE.sub("", s.text)) for s in prose):
+    if any(_PIPELINE.search(NO_PIPELINE.sub("", s.text)) for s in prose):
         return None
     for statement in prose:
         if hypothetical(statement):

@@ -76,6 +76,10 @@ def commands_in(statements: tuple[Statement, ...]) -> tuple[ShellCommand, ...]:
     found: list[ShellCommand] = []
     block: list[tuple[int, str]] = []
     for statement in (*statements, None):
+        listed = _listed_flag(statement, block)
+        if listed:
+            block += listed
+            continue
         if statement is not None and statement.kind == "code" and statement.readable:
             if block and not block[-1][1].endswith("\\"):
                 found += _command(block)
@@ -91,9 +95,28 @@ def commands_in(statements: tuple[Statement, ...]) -> tuple[ShellCommand, ...]:
         spans = [span for span in statement.spans if _START.match(span) and "--" in span]
         if not spans and (bare := _BARE.search(statement.text)):
             spans = [bare["command"].rstrip(".,;)")]
-        for span in spans:
+        if not spans and (started := [span for span in statement.spans if _START.match(span)]):
+            block.append((statement.line, started[-1]))  # its flags may be listed below
+            continue
+        for span in spans[:-1]:
             found += _command([(statement.line, span)])
+        if spans:
+            block.append((statement.line, spans[-1]))
     return tuple(found)
+
+
+_FLAG_ALONE = re.compile(r"(?:[-*•+]\s|\d+[.)]\s)?(?P<flag>--?[a-z][\w-]*(?:(?:\s|=)[^\s]{1,120})?)\s*\\?\.?")
+"""A line that is one flag, with a mark of a list before it: it belongs to the command above."""
+APART = 4
+"""Lines between a command and the flags listed below it: a sentence that introduces them, blank lines."""
+
+
+def _listed_flag(statement: Statement | None, block: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The flag that stands alone on a line below a command, whose own line does not go on by a backslash."""
+    if statement is None or not block or statement.line - block[-1][0] > APART or block[-1][1].endswith("\\"):
+        return []
+    alone = _FLAG_ALONE.fullmatch(statement.text.strip())
+    return [(statement.line, alone["flag"])] if alone and statement.kind in ("text", "code") else []
 
 
 def _command(block: list[tuple[int, str]]) -> list[ShellCommand]:

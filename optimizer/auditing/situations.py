@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -72,6 +73,22 @@ def about(sentence: Sentence, span: tuple[int, int], context: Context, own: Situ
     found = [*found, *(other for one in found for other in _all_gpus(one, context))]
     known = {one.key: context.interned.setdefault(one.key, one) for one in found}
     return About(tuple(known.values()), named_strategy, bool(formats))
+
+
+_COMPARED_WITH = re.compile(
+    r"(?:\b(?:than|compared (?:to|with)|against|versus|vs\.?|as|relative to|als|gegenüber|verglichen mit|wie|que|par rapport à"
+    r"|comparée? à|face à)\s)(?:\w+\s){0,3}?$",
+    re.IGNORECASE,
+)
+
+
+def without_compared(sentence: Sentence, place: int) -> Sentence:
+    """The sentence without the GPUs that a figure before them is compared with: ``900 GB/s, half again as much as on an A100``."""
+    kept = tuple(
+        one for one in sentence.gpus
+        if one.start < place or not _COMPARED_WITH.search(sentence.text[place : one.start])
+    )  # fmt: skip
+    return sentence if len(kept) == len(sentence.gpus) else replace(sentence, gpus=kept)
 
 
 def _all_gpus(situation: Situation, context: Context) -> Iterator[Situation]:

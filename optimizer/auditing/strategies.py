@@ -167,6 +167,9 @@ def _copies(statements: tuple[Statement, ...]) -> Iterator[tuple[int, int]]:
                 yield value, statement.line
             continue
         for sentence in re.split(r"(?<=[.;!?])\s", statement.text):
+            times = _RUN_TIMES.search(sentence)
+            if times and _SPLIT_IN.search(sentence):
+                yield _TIMES[times["n"].lower()], statement.line
             found = _HAS_COPIES.search(sentence)
             if found and not _OF_A_LOSS.search(sentence):
                 yield _number(found["n"]), statement.line
@@ -291,6 +294,18 @@ _HAS_COPIES = re.compile(
     re.IGNORECASE,
 )
 """``two independent replicas``; "the two replicas" go on about what was said."""
+_TIMES = {"twice": 2, "three times": 3, "four times": 4, "eight times": 8, "zweimal": 2, "dreimal": 3, "viermal": 4, "achtmal": 8,
+          "deux fois": 2, "trois fois": 3, "quatre fois": 4, "huit fois": 8}  # fmt: skip
+_RUN_TIMES = re.compile(
+    rf"\b(?:runs?|starts?|started|deploy\w*|launch\w*|host\w*|operate|läuft|laufen|starten|gestartet|betreiben|tourne\w*|lan[cç]\w+"
+    rf"|déploy\w+|démarr\w+)\s(?:\w+\s){{0,3}}?(?P<n>{'|'.join(_TIMES)})\b",
+    re.IGNORECASE,
+)
+_SPLIT_IN = re.compile(
+    r"\b(?:tensor|split|cut|divid\w+|slic\w+|TP\W?\d|teil\w*|geteilt|aufgeteilt|découp\w+|divis\w+|partag\w+)\b",
+    re.IGNORECASE,
+)
+"""``cut in two and run that twice``: replicas counted by how often a split model is started."""
 _COPIES_TITLE = re.compile(
     r"(?:replicas?|copies|instances?|Replikate?|Instanzen|répliques?)(?:\s\(DP\))?$", re.IGNORECASE
 )

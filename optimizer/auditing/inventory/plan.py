@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from optimizer.auditing.inventory.groups import GroupNames
+from optimizer.auditing.layouts import NO_PIPELINE
 from optimizer.auditing.measures import NUMBER_WORDS
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.shell import ShellCommand
@@ -142,6 +143,8 @@ def read_plan(
                 _add(found[index], what, statement.line, statement.kind == "row")
     for command in commands:
         degrees = {which: value for which, value, _ in command.degrees() if which in ("tp", "pp", "ep")}
+        if "pp" in degrees and any(NO_PIPELINE.search(one.text) for one in statements if one.readable):
+            degrees["pp"] = 1  # what is said of the stages goes before a flag
         for index in (groups_of_command(command, statements, names) or range(len(found))) if degrees else ():
             _add(found[index], degrees, 0, False)
     default.pop("count", None)

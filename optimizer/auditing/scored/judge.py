@@ -25,7 +25,7 @@ from optimizer.auditing.scored.entries import LedgerEntry, by_unit
 from optimizer.auditing.scored.local import Local, local_figures, values_with
 from optimizer.auditing.scored.scores import Surroundings, is_beside, score
 from optimizer.auditing.sentences import Sentence
-from optimizer.auditing.situations import About, about
+from optimizer.auditing.situations import About, about, without_compared
 from optimizer.results.audit import Claim
 
 ENOUGH = 2.0
@@ -122,6 +122,7 @@ def _judge(
     if best < ENOUGH:
         return None
     span = sentence.clause(measure.start)
+    sentence = without_compared(sentence, measure.end)
     meant = about(sentence, span, context, own)
     scope = scope_of(sentence, measure, span)
     precisions = tuple(id for term in sentence.terms if (id := term.id("precisions")))
