@@ -14,13 +14,15 @@ import yaml
 
 from optimizer.cli.program import main
 from optimizer.questions.pareto import pareto
+from optimizer.questions.pareto_served import STEP
 from optimizer.reading.inventory_file import inventory_from_dict
 from optimizer.reporting.curves import load_pareto
 from optimizer.results.front import ParetoFront
 from optimizer.search.inventory.candidates import Candidates
+from optimizer.search.inventory.never_served import never_served
 from optimizer.search.inventory.solve import InventorySolver
 from tests.conftest import changed
-from tests.inventory.every_plan import every_plan, narrowed
+from tests.inventory.every_plan import every_plan, listed, narrowed
 from tests.inventory.generate import random_inventory
 
 MIXED: dict[str, Any] = {
@@ -194,6 +196,49 @@ def test_steps_of_what_is_served_against_every_plan(seed: int, met: Callable[[st
             for point in front.points
         )
     met("compared")
+
+
+def test_nothing_serves_more_than_while_a_rack_is_up() -> None:
+    """Two racks: what one alone carries goes unserved while both are down, and further steps would take thousands of plans."""
+    path = Path(__file__).parents[1] / "problems" / "two-racks.yaml"
+    problem = inventory_from_dict(yaml.safe_load(path.read_text()))
+    rack = problem.failures.unavailability("rack")
+    assert rack**2 <= never_served(problem) <= rack**2 * 1.001
+    front = pareto(problem, ("latency", "availability"))
+    assert front.status == "proved" and front.on_front == len(front.points) and not front.mismatches
+    assert front.points[-1].not_served - STEP < rack**2 <= front.points[-1].not_served
+
+
+def test_all_nodes_down_by_hand() -> None:
+    """One rack of two nodes in a zone and a node by itself outside: every way in which all are down."""
+    groups = [
+        {"name": "a", "gpu": "h100-sxm-80gb", "nodes": 2, "rack": "r1", "zone": "z"},
+        {"name": "b", "gpu": "a100-sxm-80gb", "nodes": 1},
+    ]
+    failures = {"node_mtbf_hours": 40, "rack_mtbf_hours": 90, "zone_mtbf_hours": 190, "repair_hours": 10}
+    problem = inventory_from_dict({**MIXED, "cluster": groups, "failures": failures})
+    node, rack, zone = 10 / 50, 10 / 100, 10 / 200
+    expected = node * (zone + (1 - zone) * (rack + (1 - rack) * node**2))
+    assert never_served(problem) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_plan_serves_what_is_never_served(seed: int, met: Callable[[str], None]) -> None:
+    """Against every plan of a small inventory, with parts that fail often, so that all of them are down at times."""
+    values = random_inventory(seed)
+    often = {"node_mtbf_hours": 40, "rack_mtbf_hours": 90, "zone_mtbf_hours": 190, "repair_hours": 10}
+    # Losses to be survived and limits on times refuse plans, but say nothing of how often all nodes are down.
+    values["requirements"] = {"max_batch": 16, "max_sequence_tokens": 2048}
+    values["workload"]["requests_per_s"] = 0.2
+    candidates, plans = listed(inventory_from_dict({**values, "failures": often}), 300)
+    if plans is None:
+        met("too many plans")
+        return
+    solver = InventorySolver(candidates.problem, candidates)
+    placed = [one for plan in plans if (one := solver._place(plan)) is not None]
+    never = never_served(candidates.problem)
+    assert all(1 - one.value.availability >= never * (1 - 1e-9) for one in placed)
+    met("compared" if placed else "nothing to compare")
 
 
 def test_a_front_that_is_not_settled_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 STEP = 1e-12
 """A further point serves more by at least this share of all requests: rarer states are not told apart."""
+ROUNDING = 1e-9
+"""Relative: what is never served may be computed as so much more than it is."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def served_chain(
         deadline: when to stop (``time.monotonic``), asked for before each step; None: never.
         point: makes a point of a plan, and whether it is proved.
     """
+    from optimizer.search.inventory.never_served import never_served
     from optimizer.search.inventory.placer import Serves
     from optimizer.search.inventory.solve import InventorySolver
     from optimizer.search.inventory.valuation import Valuation
@@ -52,7 +55,7 @@ def served_chain(
     offered, valuation = candidates.again(goal), Valuation(stated, candidates)
     found: list[FrontPoint] = []
     refused: tuple[Plan, ...] = ()
-    limit = 1.0
+    limit, never = 1.0, never_served(stated) * (1 - ROUNDING)
     while len(found) < most:
         say(f"proving plan {len(found) + 1} (least mean time that serves more)")
         solver = InventorySolver(goal, offered, deadline=deadline(), serves=Serves(valuation, limit, refused))
@@ -67,6 +70,6 @@ def served_chain(
             return ServedChain(tuple(found), False, True)
         refused = (*solver.refused, outcome.best.plan)
         limit = found[-1].not_served - STEP
-        if limit <= 0:
+        if limit < never or limit <= 0:
             return ServedChain(tuple(found), True, False)
     return ServedChain(tuple(found), False, False)
