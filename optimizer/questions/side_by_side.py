@@ -29,9 +29,13 @@ from optimizer.search.pools.side_by_side import SplitBounds
 from optimizer.verify.pools.side_by_side import BesideSplitsSeen, open_splits, verify_side_by_side
 
 MOST_SOLVED = 40
-"""Splits that are solved; where the bounds leave more, the least bound of the others is stated."""
+"""Splits that are solved once something is feasible; where the bounds leave more, the least bound of the others is stated."""
 MOST_SOLVED_GPUS = 20_480
-"""GPUs of all splits that are solved, four of them at least: those of thousands of GPUs take seconds each."""
+"""GPUs of all splits that are solved: those of thousands of GPUs take seconds each."""
+MOST_REFUTED_GPUS = 4_096
+"""The same while nothing is feasible: there every candidate of both parts is gone through."""
+FEWEST_SOLVED = 4
+"""Of however many GPUs."""
 NEAR_MS = 2e-5
 """Better by less than this is equal: both parts round up to whole nanoseconds."""
 
@@ -62,20 +66,18 @@ def beside(problem: Problem, chosen: Chosen, clock: Clock, kept: Kept) -> Chosen
 
     Args:
         problem: with ``serving: any``.
-        chosen: the better of either kind alone.
+        chosen: the better of either kind alone; without a strategy where neither is feasible, which both together may be.
         clock: time for the search.
         kept: tables of joint instances with all requests and GPUs.
     """
     why = not_split(problem)
-    if why is None and (chosen.objective is None or chosen.strategy is None):
-        why = "where neither kind alone is feasible"
     if units_of(problem) < 2:
         return chosen
-    if why is not None or chosen.objective is None:
+    if why is not None:
         return _saying(
             chosen, f"Joint instances beside pools are not tried {why}: what is said is of either kind alone."
         )
-    known = chosen.objective.value
+    known = math.inf if chosen.objective is None else chosen.objective.value
     found = _search(problem, known, clock, kept)
     value = known if found.best is None else found.best.value
     seen = open_splits(problem, value, found.solved, kept.timed, kept.pools) if found.least_open == math.inf else None
@@ -86,13 +88,16 @@ def beside(problem: Problem, chosen: Chosen, clock: Clock, kept: Kept) -> Chosen
 
 def _search(problem: Problem, known: float, clock: Clock, kept: Kept) -> _SplitSearch:
     """Every split that may cost less, the least bound first."""
-    most = min(MOST_SOLVED, max(4, MOST_SOLVED_GPUS // problem.hardware.gpus))
-    found, bounds = _SplitSearch(), SplitBounds(problem, kept.quantities)
-    for least, split in bounds.left(known - NEAR_MS):
+    gpus, found = problem.hardware.gpus, _SplitSearch()
+    left = SplitBounds(problem, kept.quantities).left(known - NEAR_MS)
+    most = min(MOST_SOLVED, max(FEWEST_SOLVED, MOST_SOLVED_GPUS // gpus))
+    # Whether anything is feasible at all is asked of every split, or else of a few: most of them prove nothing then.
+    asked = len(left) if len(left) <= MOST_REFUTED_GPUS // gpus else FEWEST_SOLVED
+    for least, split in left:
         bar = known if found.best is None else found.best.value
         if least >= bar - NEAR_MS:
             break
-        if len(found.solved) >= most or clock.over:
+        if len(found.solved) >= (asked if bar == math.inf else most) or clock.over:
             found.least_open = min(found.least_open, least)
             break
         _solve(problem, split, bar, found, clock, least)
@@ -133,11 +138,16 @@ def weighted(split: BesideSplit, joint: float, pools: float) -> float:
 def _alone(problem: Problem, chosen: Chosen, found: _SplitSearch, seen: BesideSplitsSeen | None) -> Chosen:
     """One kind alone, with what is known of both side by side."""
     every, objective = sum(1 for _ in splits_of(problem)), chosen.objective
-    assert objective is not None
     if seen is not None and not seen.open:
         solved = f"{len(found.solved):,} solved, {every - len(found.solved):,} left out by their bounds"
+        said = "no better" if objective is not None else "not feasible either"
         return _saying(
-            chosen, f"Joint instances beside pools are no better: {every:,} splits of requests and GPUs ({solved})."
+            chosen, f"Joint instances beside pools are {said}: {every:,} splits of requests and GPUs ({solved})."
+        )
+    if objective is None:
+        return _saying(
+            replace(chosen, status="unknown"),
+            f"Joint instances beside pools may be feasible: not all of {every:,} splits were settled ({len(found.solved):,} solved).",
         )
     bound = min(objective.bound, found.least_open)
     gap = (objective.value - bound) / max(abs(objective.value), 1e-9)
@@ -163,9 +173,10 @@ def _together(
     problem: Problem, chosen: Answer | PoolsAnswer, found: _SplitSearch, best: _BestSplit, seen: BesideSplitsSeen | None
 ) -> SideBySideAnswer:
     settled = seen is not None and not seen.open
-    assert chosen.objective is not None and best.joint.objective is not None and best.pools.objective is not None
-    sure = settled and chosen.status == "optimal"
-    bound = best.value if sure else min(best.value, found.least_open, chosen.objective.bound)
+    assert best.joint.objective is not None and best.pools.objective is not None
+    sure = settled and chosen.status in ("optimal", "infeasible")
+    alone = _least_alone(chosen)
+    bound = best.value if sure else min(best.value, found.least_open, alone)
     share, rest = best.split.tenths / TENTHS, 1 - best.split.tenths / TENTHS
     terms = {f"joint {name}": value * share for name, value in best.joint.objective.terms.items()}
     terms |= {f"pools {name}": value * rest for name, value in best.pools.objective.terms.items()}
@@ -184,6 +195,13 @@ def _together(
     )
     answer = with_verification(answer, verify_side_by_side(problem, answer, seen))
     return replace(answer, explanation=(*answer.explanation, *_sentences(problem, answer, chosen, found)))
+
+
+def _least_alone(chosen: Chosen) -> float:
+    """ms below which neither kind alone is: nothing is known of it where the search of one ended with nothing."""
+    if chosen.objective is not None:
+        return chosen.objective.bound
+    return math.inf if chosen.status == "infeasible" else 0.0
 
 
 def _metrics(best: _BestSplit) -> SideBySideMetrics:
@@ -210,14 +228,10 @@ def _sentences(
     problem: Problem, answer: SideBySideAnswer, chosen: Answer | PoolsAnswer, found: _SplitSearch
 ) -> list[str]:
     """Why both, in numbers."""
-    assert answer.joint.objective is not None and answer.pools.objective is not None and chosen.objective is not None
-    assert answer.joint.metrics is not None and answer.pools.metrics is not None and chosen.strategy is not None
-    kind = "Joint instances" if isinstance(chosen, Answer) else "Pools"
+    assert answer.joint.objective is not None and answer.pools.objective is not None
+    assert answer.joint.metrics is not None and answer.pools.metrics is not None
     all_gpus, first, second = problem.hardware.gpus, answer.joint.metrics, answer.pools.metrics
-    joint, pools, alone = (
-        milliseconds(one.objective.value) for one in (answer.joint, answer.pools, chosen) if one.objective
-    )
-    less = (chosen.objective.value - answer.objective.value) / max(chosen.objective.value, 1e-9)
+    joint, pools = (milliseconds(one.objective.value) for one in (answer.joint, answer.pools) if one.objective)
     every = sum(1 for _ in splits_of(problem))
     return [
         f"Joint instances get {answer.share:.0%} of the requests and {count(answer.joint_gpus, 'GPU')}, pools {1 - answer.share:.0%} and "
@@ -225,9 +239,23 @@ def _sentences(
         f"{milliseconds(answer.objective.value)} a request.",
         f"Every limit holds in either part: TTFT P99 {_ms(first.ttft_p99_ms)} and {_ms(second.ttft_p99_ms)}, TPOT P99 "
         f"{_ms(first.tpot_p99_ms)} and {_ms(second.tpot_p99_ms)}.",
-        f"{kind} alone, {chosen.strategy.label}: {alone} a request with {count(chosen.strategy.gpus, 'GPU')} against "
-        f"{milliseconds(answer.objective.value)} with {answer.gpus}; side by side takes {less:.1%} less.",
+        *_against_alone(answer, chosen),
         f"Of {every:,} splits of requests and GPUs bounds leave {len(found.solved):,} to be solved, both parts of each proved.",
+    ]
+
+
+def _against_alone(answer: SideBySideAnswer, chosen: Chosen) -> list[str]:
+    """What the better of either kind alone would be, or why there is none."""
+    if chosen.objective is None or chosen.strategy is None:
+        if chosen.status == "infeasible":
+            return ["Either kind alone breaks a rule.", *chosen.explanation[1:]]
+        return ["Of either kind alone nothing was found; the search of one ended before it was proved."]
+    kind = "Joint instances" if isinstance(chosen, Answer) else "Pools"
+    less = (chosen.objective.value - answer.objective.value) / max(chosen.objective.value, 1e-9)
+    return [
+        f"{kind} alone, {chosen.strategy.label}: {milliseconds(chosen.objective.value)} a request with "
+        f"{count(chosen.strategy.gpus, 'GPU')} against {milliseconds(answer.objective.value)} with {answer.gpus}; "
+        f"side by side takes {less:.1%} less."
     ]
 
 

@@ -54,6 +54,12 @@ TWO_NODES: dict[str, Any] = NEAR_SATURATION | {
     "workload": {"prompt_tokens": 4000, "requests_per_s": 22},
     "objective": {"gpu_ms": 3.0},
 }
+ONLY_TOGETHER: dict[str, Any] = NEAR_SATURATION | {
+    "hardware": {"gpus_per_node": 3},
+    "workload": {"prompt_tokens": 2000, "requests_per_s": 27},
+    "requirements": {"ttft_p99_ms": 4000, "tpot_p99_ms": 20},
+}
+"""Three joint instances carry 22.5 requests/s, the best pools on three GPUs 24.3; one joint instance beside 1P1D 30.1."""
 
 
 def value_of(problem: Problem, split: BesideSplit) -> float:
@@ -129,13 +135,43 @@ def test_splits_that_were_not_settled_leave_a_gap(monkeypatch: pytest.MonkeyPatc
     assert "may be better, by" in answer.explanation[-1]
 
 
-def test_of_what_neither_kind_can_do_it_says_that_both_were_not_tried() -> None:
-    answer = solve(
-        problem_with(**NEAR_SATURATION | {"workload": {"prompt_tokens": 4000, "requests_per_s": 900}}), repairs=False
-    )
-    assert answer.status == "infeasible" and answer.objective is None
-    assert answer.explanation[-1].startswith(
-        "Joint instances beside pools are not tried where neither kind alone is feasible"
+def test_both_side_by_side_may_keep_what_either_kind_alone_breaks() -> None:
+    problem = problem_with(**ONLY_TOGETHER)
+    alone = solve(problem, repairs=False, side_by_side=False)
+    assert alone.status == "infeasible" and alone.objective is None
+    values = {split: value_of(problem, split) for split in splits_of(problem)}
+    answer = solve(problem, repairs=False)
+    assert isinstance(answer, SideBySideAnswer) and answer.status == "optimal" and answer.verification.passed
+    assert answer.objective.value == pytest.approx(min(values.values()), abs=2e-5) == pytest.approx(2878.48, abs=0.01)
+    assert values[BesideSplit(2, 1)] == min(values.values()) and answer.share == 0.2
+    assert answer.objective.bound == answer.objective.value and answer.verification.optimality == "exhaustive"
+    told = " ".join(answer.explanation)
+    assert "Either kind alone breaks a rule." in told and "No pair of pools on 3 GPUs" in told
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"workload": {"prompt_tokens": 2000, "requests_per_s": 32}},
+        {"requirements": {"ttft_p99_ms": 4000, "tpot_p99_ms": 1}},
+        {"workload": {"prompt_tokens": 2000, "requests_per_s": 900}},
+    ],
+)
+def test_what_no_kind_keeps_is_infeasible_by_brute_force_too(changes: dict[str, Any]) -> None:
+    problem = problem_with(**ONLY_TOGETHER | changes)
+    assert {value_of(problem, split) for split in splits_of(problem)} == {math.inf}
+    answer = solve(problem, repairs=False)
+    assert answer.status == "infeasible" and answer.objective is None and answer.conflicts
+    assert answer.explanation[-1].startswith("Joint instances beside pools are not feasible either: 18 splits")
+
+
+def test_splits_that_were_not_settled_leave_it_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of either kind alone it is proved; of both side by side not."""
+    monkeypatch.setattr(side_by_side, "MOST_REFUTED_GPUS", 0)
+    answer = solve(problem_with(**ONLY_TOGETHER | {"requirements": {"tpot_p99_ms": 1}}), repairs=False)
+    assert answer.status == "unknown" and answer.objective is None
+    assert answer.explanation[-1] == (
+        "Joint instances beside pools may be feasible: not all of 18 splits were settled (4 solved)."
     )
 
 
