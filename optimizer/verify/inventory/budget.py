@@ -15,6 +15,8 @@ PRICED_WITHIN_S = 4.0
 """The same for the bound by what nodes are worth, before anything is enumerated."""
 CERTIFIED_WITHIN_S = 1.5
 """The same for the bound by what is spent, at the multipliers that an answer names."""
+SPARED_WITHIN_S = 1.5
+"""The same for going through what is within the tolerance of larger inventories, where that bound did not close."""
 
 _LOOK_S = 0.02
 

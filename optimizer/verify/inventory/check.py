@@ -17,6 +17,7 @@ from optimizer.verify.inventory.budget import (
     CERTIFIED_WITHIN_S,
     ENUMERATED_WITHIN_S,
     PRICED_WITHIN_S,
+    SPARED_WITHIN_S,
     Budget,
     OutOfTime,
 )
@@ -51,8 +52,10 @@ from optimizer.verify.inventory.value import InstanceFamily, LoadWeights, Totals
 
 MOST_GPUS_ENUMERATED = 600
 """The choices of larger inventories are not gone through: it would take longer than a few seconds."""
-MOST_GPUS_SPARED = 64
+MOST_GPUS_SPARED = 128
 """The same where an answer spends less within the tolerance: prices leave next to nothing out of what is within it."""
+FEW_GPUS_SPARED = 64
+"""Above so many such an answer is gone through for a short time only: sets that do not end by then took many times longer."""
 MOST_SHAPES_ENUMERATED = 500
 """Of shapes that prices leave open: sets of more were never gone through in the time there is."""
 RARE = 200
@@ -157,6 +160,8 @@ class _Check:
                 return self._all_ruled_out()
             if self.answer.least is not None and self.site.inventory.gpus > MOST_GPUS_SPARED:
                 return "bound"
+            if self.answer.least is not None and self.site.inventory.gpus > FEW_GPUS_SPARED:
+                self.budget = self.budget.part(SPARED_WITHIN_S)
             left_out = self._priced()
             if left_out is None:
                 return self._all_ruled_out()
