@@ -9,11 +9,13 @@ from itertools import chain, repeat
 from optimizer.auditing.advice import judge_advice, judge_verification
 from optimizer.auditing.arithmetic import judge_arithmetic
 from optimizer.auditing.availability import judge_availability
+from optimizer.auditing.cached_lengths import judge_cached_lengths
 from optimizer.auditing.capacity import judge_capacity
 from optimizer.auditing.carried import judge_carried
 from optimizer.auditing.communication import judge_communication
 from optimizer.auditing.comparisons import judge_comparisons
 from optimizer.auditing.context import Context
+from optimizer.auditing.factors import judge_factors
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.figures import judge_figures
 from optimizer.auditing.forms import Judge, with_form
@@ -25,6 +27,7 @@ from optimizer.auditing.link_facts import judge_links
 from optimizer.auditing.locality import judge_locality
 from optimizer.auditing.losses import judge_losses
 from optimizer.auditing.memory import judge_memory, judge_utilisation
+from optimizer.auditing.more_or_less import judge_more_or_less
 from optimizer.auditing.performance import judge_performance
 from optimizer.auditing.period_columns import judge_period_columns
 from optimizer.auditing.predicates import judge_predicates
@@ -39,6 +42,7 @@ from optimizer.auditing.sheets import with_sheets
 from optimizer.auditing.situations import own_situation
 from optimizer.auditing.strategies import Mention
 from optimizer.auditing.strategy_claims import judge_strategy
+from optimizer.auditing.survivors import judge_survivors
 from optimizer.auditing.targets import judge_row
 from optimizer.auditing.variants import judge_variants
 from optimizer.auditing.worked_cells import judge_worked_cells
@@ -164,6 +168,10 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_availability(sentence)
     said += judge_proportions(sentence, own, words)
     said += judge_losses(sentence, own)
+    said += judge_survivors(sentence, own)
+    said += judge_factors(sentence, context, own)
+    said += judge_more_or_less(sentence, context, own)
+    said += judge_cached_lengths(sentence, context, own)
     taken = {claim.stated for claim in said if claim.stated}
     return [*said, *judge_scored(sentence, context, own, taken)]
 

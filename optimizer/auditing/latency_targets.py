@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -59,6 +60,11 @@ _NOUN = (
     r"(?:limit|ceiling|target|goal|threshold|SLO|SLA|Grenzwert|Grenze|Zielwert|Ziel|Vorgabe|Obergrenze|limite|plafond"
     r"|objectif|cible|seuil)"
 )
+_PAPER = (
+    r"contract|agreement|SLA|SLO|specification|requirements?|customer|client|tender|Vertrag|Vereinbarung|Kunde|Lastenheft|Ausschreibung"
+    r"|Auftraggeber"
+    r"|contrat|accord|cahier des charges|client|appel d'offres"
+)
 _DEMANDED = (
     r"(?:permitted|allowed|agreed|promised|demanded|required|guaranteed|zulässig\w*|erlaubt\w*|vereinbart\w*|zugesagt\w*|gefordert\w*"
     r"|verlangt\w*|autorisée?s?|admise?s?|convenue?s?|exigée?s?|promise?s?)"
@@ -66,7 +72,14 @@ _DEMANDED = (
 _TIED_BEFORE = re.compile(
     rf"\b(?:{_NOUN}\b(?:\s(?:for|of|on|there|here|für|dafür|davon|dort|pour|en|it|that|this|the|figure|der|die|das)\b){{0,3}}"
     rf"(?:\s(?:\w+\s){{0,2}}?(?:is|are|was|of|at|stands at|beträgt|liegt bei|ist|von|est de|est|de))?"
-    r"|(?:may|must|darf|dürfen|muss|müssen|doit|doivent|peut|peuvent)\s(?:not\s|pas\s|im\s|at\s|nach\s|in\s|en\s|take\s|be\s|stay\s|remain\s|arrive\s|come\s|last\s"
+    rf"(?:\s(?:set|fixed|put|festgelegt|festgesetzt|gesetzt|fixée?|placée?)(?:\s(?:at|to|auf|bei|à|sur))?)?"
+    rf"|(?:{_PAPER})\s(?:\w+\s)?(?:says?|states?|stipulates?|demands?|requires?|asks for|allows?|permits?|names?|sieht|verlangt|fordert"
+    rf"|erlaubt|nennt"
+    rf"|gestattet|prévoit|exige|demande|autorise|impose|stipule)(?:\s(?:at most|höchstens|au plus))?"
+    rf"|(?:we|you|they|wir|sie|nous|on)\s(?:are|were|sind|avons|a)\s(?:allowed|permitted|granted|droit à)"
+    rf"|(?:uns|ihm|ihnen)\s(?:sind|stehen)|(?:uns|wir)\s(?:zugestanden|dürfen)"
+    r"|(?:may|must|darf|dürfen|muss|müssen|doit|doivent|peut|peuvent)\s(?:not\s|pas\s|im\s|at\s|nach\s|in\s|en\s|take\s|be\s|stay\s"
+    r"|remain\s|arrive\s|come\s|last\s"
     r"|within\s|below\s|under\s|at most\s|höchstens\s|exceed\s|dépasser\s|P99\s|prendre\s|arriver\s|be there\s|after\s)*"
     r"|(?:promise|guarantee|versprechen|garantieren|promettons|garantissons)\s"
     rf"|{_DEMANDED}(?:\s(?:is|are|was|were|wären|sind|war|ist|maximum|sont|est|at most|höchstens))?)\s*[:=|]?\s*$",
@@ -83,12 +96,10 @@ LONGEST_LATENCY = 120_000
 def tied_limits(sentence: Sentence, context: Context) -> Iterator[Claim]:
     """``The ceiling for that is 80 ms``, ``1,500 ms allowed``: a limit of latency against those that the problem states."""
     limits = {(one.metric, one.percentile): float(one.limit_ms) for one in context.problem.requirements.latency_limits}
-    before = context.recent[-1] if context.recent else None
-    near = before is not None and 0 <= sentence.statement.line - before.statement.line <= 1
-    metrics = _metrics(sentence) or (_metrics(before) if near and before is not None else set())
+    metrics = _metrics(sentence) or _metrics_before(sentence, context)
     if not limits or sentence.has("past") or sentence.has("hypothetical") or sentence.statement.kind == "code":
         return
-    for measure in sentence.measures:
+    for measure in (*sentence.measures, *_bare_limits(sentence)):
         if (
             measure.dimension != "ms"
             or measure.value > LONGEST_LATENCY
@@ -113,8 +124,51 @@ def tied_limits(sentence: Sentence, context: Context) -> Iterator[Claim]:
             yield figure_claim(sentence, "refuted", reason, measure, stated, "latency limit", "≤")
 
 
+_FOLLOWING = re.compile(
+    r"^\W*(?:\w+: )?(?:danach|thereafter|after(?:wards| that)|then|ensuite|puis|les suivants|the (?:following|others|rest)\b"
+    r"|further ones|alle weiteren"
+    r"|jedes weitere)\b|\btokens (?:after that|that follow|behind it)\b|\bfurther ones\b|\bper further token\b",
+    re.IGNORECASE,
+)
+"""Tokens behind the first one, which a sentence before spoke of."""
+
+
 def _metrics(sentence: Sentence) -> set[str]:
-    return {id for t in sentence.terms for id in t.ids("metrics")} & {"ttft", "tpot", "prefill"}
+    named = {id for t in sentence.terms for id in t.ids("metrics")} & {"ttft", "tpot", "prefill"}
+    return named or ({"tpot"} if _FOLLOWING.search(sentence.text) else set())
+
+
+def _metrics_before(sentence: Sentence, context: Context) -> set[str]:
+    """What the sentence before is about, on its line or the one above."""
+    if not context.recent:
+        return set()
+    before = context.recent[-1]
+    return _metrics(before) if 0 <= sentence.statement.line - before.statement.line <= 1 else set()
+
+
+def _bare_limits(sentence: Sentence) -> list[Measure]:
+    """``every 14 ms, and we are allowed 30``: a number without unit behind the only unit of time of the sentence."""
+    times = [m for m in sentence.measures if m.dimension == "ms"]
+    if len(times) != 1:
+        return []
+    scale = times[0].value / (_written(times[0]) or math.inf)
+    return [
+        m.in_dimension("ms", scale)
+        for m in sentence.measures
+        if not m.dimension
+        and not m.unit
+        and m.start > times[0].end
+        and scale
+        and re.match(r"\W*$", sentence.text[m.end :])
+    ]
+
+
+def _written(measure: Measure) -> float:
+    """The number as it is written."""
+    try:
+        return float(measure.number.replace(",", "."))
+    except ValueError:
+        return 0.0
 
 
 def targets_met(sentence: Sentence, context: Context) -> Iterator[Claim]:

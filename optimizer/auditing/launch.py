@@ -148,7 +148,8 @@ def _sequences(flag: Flag, context: Context) -> Iterator[Claim]:
 
 
 _CAPS = re.compile(
-    r"\b(?:cap|caps|capped|admit\w*|allow\w*|limit\w*|longest|longer|maximum|max|at most|up to|full"
+    r"\b(?:stops?|ends?|service|session\w*|history|sequences?|requests?|s'arrête|endet|Sitzung\w*|Verlauf|Sequenz\w*|séquences?"
+    r"|requêtes?|cap|caps|capped|admit\w*|allow\w*|limit\w*|longest|longer|maximum|max|at most|up to|full"
     r"|permit\w*|erlaub\w*|lassen|zulass\w*|höchst\w*"
     r"|maximal\w*|längst\w*|länger|bis zu|autoris\w*|admet\w*|limit\w*|au plus|maximale?)\b",
     re.IGNORECASE,
@@ -156,7 +157,7 @@ _CAPS = re.compile(
 
 
 def _cap_stated(wanted: int, context: Context) -> int | None:
-    """The line of the report that caps sequences at the length of the problem; None where there is none."""
+    """The line of the report that speaks of sequences of the problem's longest length; None where there is none."""
     for one in context.statements:
         if not one.readable or one.line in context.command_lines or not _CAPS.search(one.text):
             continue
@@ -185,7 +186,7 @@ def _length(flag: Flag, context: Context) -> Iterator[Claim]:
     elif (
         value != wanted and context.problem.requirements.max_sequence_tokens and (said := _cap_stated(wanted, context))
     ):
-        reason = f"Line {said} caps sequences at {wanted:,} tokens, as the problem does; this allows {value:,}."
+        reason = f"Line {said} speaks of {wanted:,} tokens, the longest sequence of the problem; this allows {value:,}."
         yield _say(flag, "contradicted", reason, f"{wanted:,}")
     else:
         yield _say(

@@ -43,7 +43,7 @@ def about(sentence: Sentence, span: tuple[int, int], context: Context, own: Situ
     gpus, models = _near(sentence.gpus, span), _near(sentence.models, span)
     found = [own]
     if gpus:
-        found = [one for named in gpus for one in _on_gpu(own, named)]
+        found = [one for named in gpus for one in on_gpu(own, named)]
     if models:
         found = [other for one in found for named in models for other in _of_model(one, named)]
     formats = [id for term in sentence.terms if (id := term.id("precisions"))]
@@ -106,7 +106,8 @@ def _near(named: tuple[Named, ...], span: tuple[int, int]) -> list[Named]:
     return inside or list(named)
 
 
-def _on_gpu(own: Situation, named: Named) -> Iterator[Situation]:
+def on_gpu(own: Situation, named: Named) -> Iterator[Situation]:
+    """The situation on the GPUs that a name may mean."""
     gpus = [one for one in named.facts if isinstance(one, GpuFacts)]
     if any(one.name == own.problem.hardware.gpu.name for one in gpus):
         yield own

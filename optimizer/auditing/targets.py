@@ -35,6 +35,13 @@ def judge_row(statement: Statement, context: Context) -> Iterator[Claim]:
         yield measured(statement, context, row.metric.key, row.metric.percentile, row.achieved)
 
 
+_WHOLE_REQUEST = re.compile(
+    r"\W*(?:E2E|end[- ]to[- ]end|whole request|complete request|ganze Anfrage|Gesamtlatenz|requête (?:complète|entière)|bout en bout)\b",
+    re.IGNORECASE,
+)
+_PERCENTILE = re.compile(r"\bP(50|99)\b", re.IGNORECASE)
+
+
 def _counts_something_else(statement: Statement, row: MetricRow) -> bool:
     """Whether the target has a unit that is not known here ("133 sequences"), and with it another meaning than the row's title."""
     return not row.target.unit and bool(re.search(re.escape(row.target.text) + r"\s+[A-Za-z]", statement.text))
@@ -42,10 +49,14 @@ def _counts_something_else(statement: Statement, row: MetricRow) -> bool:
 
 def _target(statement: Statement, context: Context, row: MetricRow) -> Claim | None:
     """A target that is not what the problem demands."""
-    if row.metric is None:
-        return None
     needs, demanded, unit = context.problem.requirements, None, ""
-    if (
+    whole = _WHOLE_REQUEST.match(row.title)
+    if row.metric is None and not (whole and row.target.dimension == "ms"):
+        return None
+    if row.metric is None:
+        marks = _PERCENTILE.findall(row.title)
+        demanded, unit = getattr(needs, f"e2e_p{marks[0]}_ms") if len(marks) == 1 else None, "ms"
+    elif (
         row.metric.key in ("ttft", "prefill", "tpot")
         and row.metric.percentile in (50, 99)
         and row.target.dimension == "ms"
