@@ -103,11 +103,16 @@ class RowFacts:
     @cached_property
     def budgets(self) -> tuple[int, ...]:
         """Memory of one GPU that may be used, stage by stage."""
-        return tuple(budget_on(self.problem, hardware) for hardware in self.hardware)
+        # Stages of a segment stand on one and the same hardware.
+        apart = {id(hardware): hardware for hardware in self.hardware}
+        budgets = {key: budget_on(self.problem, hardware) for key, hardware in apart.items()}
+        return tuple(budgets[id(hardware)] for hardware in self.hardware)
 
     @cached_property
     def state_sequences(self) -> int | None:
         """Sequences for whose states there are blocks at every stage; None: states set no limit."""
+        if not any(stage.state_block_bytes for stage in self.stages):
+            return None
         each = (stage.state_sequences(budget) for stage, budget in zip(self.stages, self.budgets, strict=True))
         return min((found for found in each if found is not None), default=None)
 

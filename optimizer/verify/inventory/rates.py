@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from optimizer.verify.common.budget import budget_on
 from optimizer.verify.common.candidate import planned
 from optimizer.verify.common.corrections import float_times
 from optimizer.verify.common.float_cache import FloatCache, completed
@@ -59,13 +58,11 @@ def memory_slots(one: Instance) -> int:
         most = min(most, blocks)
     if one.off("memory"):
         return most
-    seen = set()
-    for stage, hardware in zip(one.facts.stages, one.facts.hardware, strict=True):
-        if (id(stage), id(hardware)) in seen:
-            continue
-        seen.add((id(stage), id(hardware)))
-        left = budget_on(one.problem, hardware) - stage.memory_bytes(0)
-        each = stage.memory_bytes(1) - stage.memory_bytes(0)
+    # Alike stages of a segment are one object.
+    pairs = {(id(stage), budget): stage for stage, budget in zip(one.facts.stages, one.facts.budgets, strict=True)}
+    for (_, budget), stage in pairs.items():
+        at_start = stage.memory_bytes(0)
+        left, each = budget - at_start, stage.memory_bytes(1) - at_start
         most = min(most, left // each if each else (most if left >= 0 else 0))
     return max(0, most)
 
