@@ -239,11 +239,14 @@ def _write_both(
     for option, value in refused.items():
         if value is not None:
             raise ProblemError(
-                option, "is for one kind of instances; joint instances beside pools are best here: leave it out"
+                option, "is for one kind of instances, and here joint instances stand beside pools: leave it out"
             )
     if not answer.verification.passed:
         said = "the independent verification disagrees with the answer; nothing was written"
         _stop(problem.name, said, codes.UNDECIDED)
+    if answer.feasible is False and not force:
+        said = "these joint instances beside pools break a rule (optimizer check says which); --force writes them all the same"
+        _stop(problem.name, said, codes.NO)
     files = files_of_both(problem, answer, options)
     written = write_folder(files, out, overwrite=force)
     typer.echo(f"{problem.name}: {answer.label}.", err=True)
@@ -271,7 +274,8 @@ def _answer(
                 return instances_or_pools(problem, time_limit_s=limit, progress=live)
             found = solve(problem, time_limit_s=limit, progress=live, repairs=False, side_by_side=both)
             return cast("AnyAnswer", found)
-        return check(problem, fixed, pools=pools, time_limit_s=limit, progress=live, repairs=False)
+        judged = check(problem, fixed, pools=pools, side_by_side=both, time_limit_s=limit, progress=live, repairs=False)
+        return cast("AnyAnswer", judged)
 
 
 def _stop(name: str, said: str, code: int) -> NoReturn:

@@ -41,7 +41,7 @@ def pools_to_draw(
     found: Any
     with LiveLine() as live:
         if pools is not None or fixed.any:
-            found = check(problem, fixed, pools=pools, progress=live)
+            found = check(problem, fixed, pools=pools, side_by_side=False, progress=live)
         else:
             found = solve(problem, progress=live, repairs=False, side_by_side=False)
     pooled = hasattr(found, "link")

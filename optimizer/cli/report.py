@@ -114,7 +114,15 @@ def _answer(
     with LiveLine() as live:
         found: Any
         if fixed.any or pools is not None:
-            found = check(problem, fixed, pools=pools, time_limit_s=limit, progress=live, stated=question.stated)
+            found = check(
+                problem,
+                fixed,
+                pools=pools,
+                side_by_side=False,
+                time_limit_s=limit,
+                progress=live,
+                stated=question.stated,
+            )
         else:
             found = solve(problem, time_limit_s=limit, progress=live, stated=question.stated, side_by_side=False)
         return simulate(problem, found, trace=trace)

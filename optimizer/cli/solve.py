@@ -103,6 +103,12 @@ def check(
     fixed: Fixed,
     prefill: Prefill = None,
     decode: Decode = None,
+    share: Annotated[
+        float | None,
+        typer.Option(
+            "--share", help="Pools beside --tp, --dp: tenths of the requests that these get (0.3).", metavar="SHARE"
+        ),
+    ] = None,
     placement: Annotated[
         str | None,
         typer.Option("--placement", help="cluster, chain: judge this placement (docs/placements.md).", metavar="FILE"),
@@ -138,6 +144,7 @@ def check(
             fixed,
             placement=_placement(placement, question),
             pools=_pools(prefill, decode),
+            share=share,
             time_limit_s=limit,
             progress=live,
             stated=question.stated,

@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import FixedPools, PoolsAnswer
     from optimizer.results.several import SeveralAnswer
+    from optimizer.results.side_by_side import SideBySideAnswer
 
 
 @overload
-def check(problem: Problem, fixed: Fixed = ..., **options: Unpack[CheckOptions]) -> CheckAnswer | PoolsAnswer: ...
+def check(
+    problem: Problem, fixed: Fixed = ..., **options: Unpack[CheckOptions]
+) -> CheckAnswer | PoolsAnswer | SideBySideAnswer: ...
 @overload
 def check(
     problem: InventoryProblem, fixed: Fixed = ..., **options: Unpack[CheckOptions]
@@ -50,13 +53,22 @@ def check(
     *,
     placement: Proposal | ChainProposal | SeveralProposal | ClusterModelsProposal | None = None,
     pools: FixedPools | None = None,
+    share: float | None = None,
+    side_by_side: bool = True,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
     stated: Stated | None = None,
     all_conflicts: bool = False,
     repairs: bool = True,
 ) -> (
-    CheckAnswer | InventoryAnswer | ChainAnswer | PoolsAnswer | ClusterPoolsAnswer | SeveralAnswer | ClusterModelsAnswer
+    CheckAnswer
+    | InventoryAnswer
+    | ChainAnswer
+    | PoolsAnswer
+    | ClusterPoolsAnswer
+    | SeveralAnswer
+    | ClusterModelsAnswer
+    | SideBySideAnswer
 ):
     """Judge a proposal: a strategy (``hardware:``), what every instance has or all of them (``cluster:``), or who holds what (a chain).
 
@@ -65,7 +77,9 @@ def check(
         fixed: the decisions of the proposal; those left out are chosen as well as possible.
         placement: in place of ``fixed``, every instance of an inventory, what several models get, or the layers of a chain's nodes
             (``reading.proposal``).
-        pools: in place of ``fixed``, decisions of prefill and decode pools.
+        pools: in place of ``fixed``, decisions of prefill and decode pools; with it (``hardware:``) joint instances beside pools.
+        share: of the requests, what joint instances beside pools are sent, in tenths; None: the best.
+        side_by_side: False refuses joint instances beside pools.
         time_limit_s, progress, stated, all_conflicts, repairs: as for ``solve``.
 
     Raises:
@@ -77,6 +91,15 @@ def check(
     if placement is not None and fixed.any:
         raise ProblemError("--placement", "says everything; leave out --tp, --pp and the other decisions")
     refuse_day(problem, "check")
+    beside = side_by_side and kind == "uniform" and placement is None and fixed.any
+    if share is not None and (pools is None or not beside):
+        raise ProblemError(
+            "--share", "is for joint instances (--tp, --dp) beside pools (--prefill, --decode) of hardware:; state both"
+        )
+    if pools is not None and beside:
+        from optimizer.questions.side_by_side_check import check_beside
+
+        return check_beside(cast("Problem", problem), fixed, pools, share, time_limit_s=time_limit_s)
     if kind == "models":
         if fixed.any or pools is not None or placement is None:
             raise ProblemError(
@@ -185,7 +208,9 @@ def _pools_asked(serving: str, fixed: Fixed, pools: FixedPools | None) -> bool:
     """
     if pools is not None and fixed.any:
         raise ProblemError(
-            "--prefill", "decides pools; leave out --tp, --dp and the other decisions of joint instances"
+            "--prefill",
+            "decides pools; leave out --tp, --dp and the other decisions of joint instances, which stand "
+            "beside pools in check and deploy of hardware: alone",
         )
     if pools is None and serving == "joint":
         return False
@@ -193,7 +218,8 @@ def _pools_asked(serving: str, fixed: Fixed, pools: FixedPools | None) -> bool:
         if fixed.any:
             return False
         raise ProblemError(
-            "serving", "any: say what is checked, joint instances (--tp, --dp) or pools (--prefill, --decode)"
+            "serving",
+            "any: say what is checked, joint instances (--tp, --dp), pools (--prefill, --decode) or, on hardware:, both",
         )
     if fixed.any:
         raise ProblemError(

@@ -36,3 +36,5 @@ class CheckOptions(AskOptions, total=False):
 
     placement: Proposal | ChainProposal | SeveralProposal | ClusterModelsProposal | None
     pools: FixedPools | None
+    share: float | None
+    side_by_side: bool

@@ -177,17 +177,15 @@ def _together(
     sure = settled and chosen.status in ("optimal", "infeasible")
     alone = _least_alone(chosen)
     bound = best.value if sure else min(best.value, found.least_open, alone)
-    share, rest = best.split.tenths / TENTHS, 1 - best.split.tenths / TENTHS
-    terms = {f"joint {name}": value * share for name, value in best.joint.objective.terms.items()}
-    terms |= {f"pools {name}": value * rest for name, value in best.pools.objective.terms.items()}
+    terms = terms_of_both(best.split, best.joint, best.pools)
     answer = SideBySideAnswer(
         problem=problem.name,
         status="optimal" if sure else "feasible",
-        share=share,
+        share=best.split.tenths / TENTHS,
         joint_gpus=best.split.units * unit_gpus(problem),
         joint=best.joint,
         pools=best.pools,
-        metrics=_metrics(best),
+        metrics=metrics_of_both(best.split, best.joint, best.pools),
         objective=ObjectiveResult(best.value, bound, (best.value - bound) / max(abs(best.value), 1e-9), "ms", terms),
         verification=unverified(),
         explanation=(),
@@ -204,10 +202,19 @@ def _least_alone(chosen: Chosen) -> float:
     return math.inf if chosen.status == "infeasible" else 0.0
 
 
-def _metrics(best: _BestSplit) -> SideBySideMetrics:
-    first, second = best.joint.metrics, best.pools.metrics
+def terms_of_both(split: BesideSplit, joint: Answer, pools: PoolsAnswer) -> dict[str, float]:
+    """What either part adds to the objective of both, ms a request."""
+    assert joint.objective is not None and pools.objective is not None
+    share, rest = split.tenths / TENTHS, 1 - split.tenths / TENTHS
+    terms = {f"joint {name}": value * share for name, value in joint.objective.terms.items()}
+    return terms | {f"pools {name}": value * rest for name, value in pools.objective.terms.items()}
+
+
+def metrics_of_both(split: BesideSplit, joint: Answer, pools: PoolsAnswer) -> SideBySideMetrics:
+    """What both parts deliver together."""
+    first, second = joint.metrics, pools.metrics
     assert first is not None and second is not None
-    share, rest = best.split.tenths / TENTHS, 1 - best.split.tenths / TENTHS
+    share, rest = split.tenths / TENTHS, 1 - split.tenths / TENTHS
 
     def slower(name: str) -> float | None:
         both = getattr(first, name), getattr(second, name)
@@ -216,7 +223,7 @@ def _metrics(best: _BestSplit) -> SideBySideMetrics:
     means = first.request_mean_ms, second.request_mean_ms
     return SideBySideMetrics(
         **{name: slower(name) for name in ("ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "tpot_p99_ms")},
-        request_mean_ms=None if None in means else weighted(best.split, *means),  # type: ignore[arg-type]
+        request_mean_ms=None if None in means else weighted(split, *means),  # type: ignore[arg-type]
         tokens_per_s=first.tokens_per_s + second.tokens_per_s,
         peak_tokens_per_s=min(first.peak_tokens_per_s / share, second.peak_tokens_per_s / rest),
         max_request_rate=min(first.max_request_rate / share, second.max_request_rate / rest),

@@ -95,6 +95,9 @@ def answer_schema() -> dict[str, Any]:
         properties = found["properties"]
         adapt(properties, inner)
         _core(properties, name)
+        if name == "SideBySideAnswer":
+            kinds = ("UniformAnswer", "PoolsAnswer", name)
+            properties["optimum"] = {"anyOf": [*({"$ref": f"#/$defs/{one}"} for one in kinds), {"type": "null"}]}
         schemas[name] = {
             "type": "object",
             "description": found.get("description", ""),

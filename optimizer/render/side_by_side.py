@@ -11,16 +11,17 @@ from rich.text import Text
 
 from optimizer.explain.common.numbers import milliseconds
 from optimizer.render.as_json import answer_data
-from optimizer.render.frame import STYLES, print_foot, print_sentences
+from optimizer.render.frame import STYLES, print_foot, print_sentences, status_words
 from optimizer.render.pools import pools_data
-from optimizer.render.text import STATUS_WORDS, console, model_sentences, rules_lines
-from optimizer.results.answer import SCHEMA_VERSION
+from optimizer.render.text import console, model_sentences, rules_lines
+from optimizer.results.answer import SCHEMA_VERSION, Answer
 from optimizer.results.side_by_side import SideBySideAnswer
 
 
 def side_by_side_data(answer: SideBySideAnswer) -> dict[str, Any]:
     """Everything in an answer as JSON-ready data: each part as ``solve`` prints it by itself."""
     data = {name: getattr(answer, name) for name in answer.__dataclass_fields__}
+    data["optimum"] = None if answer.optimum is None else _optimum_data(answer.optimum)
     for name in ("metrics", "objective", "verification", "model"):
         data[name] = asdict(data[name]) if data[name] is not None else None
     for name in ("conflicts", "repairs", "explanation", "search_limits"):
@@ -40,21 +41,28 @@ def side_by_side_data(answer: SideBySideAnswer) -> dict[str, Any]:
     }
 
 
+def _optimum_data(optimum: Any) -> dict[str, Any]:
+    """The best of whichever kind, as ``solve`` prints it."""
+    if isinstance(optimum, SideBySideAnswer):
+        return side_by_side_data(optimum)
+    return answer_data(optimum) if isinstance(optimum, Answer) else pools_data(optimum)
+
+
 def print_side_by_side(answer: SideBySideAnswer, *, full: bool = True, launch: Sequence[str] = ()) -> None:
     """The answer of ``solve``: one screen, or with the rules of either part (``full``)."""
     out = console()
-    words = STATUS_WORDS[answer.status]
-    if answer.status == "feasible" and answer.objective.gap > 0:
+    words = status_words(answer)
+    if answer.optimum is None and answer.status == "feasible" and answer.objective.gap > 0:
         words = f"{words}, its objective within {answer.objective.gap:.2%} of a proved bound"
     out.print(Text(f"{answer.problem}: {answer.label} — {words}", STYLES[answer.status]))
     print_sentences(out, answer.explanation)
     out.print()
     out.print(_parts(answer))
-    if full:
+    if full or answer.feasible is False:
         for part in (answer.joint, answer.pools):
             rules_lines(out, part.rules)
     print_sentences(out, launch)
-    if not full:
+    if not full and answer.feasible is not False:
         out.print()
         out.print(
             Text(

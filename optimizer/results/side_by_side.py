@@ -39,13 +39,14 @@ class SideBySideAnswer:
     problem: str
     """Name of the problem."""
     status: Status
-    """``optimal``: no split is better, nor either kind alone; ``feasible``: that is not proved."""
+    """``optimal``: no split is better, nor either kind alone; ``feasible``: that is not proved; ``infeasible``: it was checked and breaks
+    a rule."""
     share: float
     """Of the requests, what the joint instances are sent."""
     joint_gpus: int
     """GPUs set apart for the joint instances: whole nodes, or so many of a single node; the pools have the others."""
     joint: Answer
-    """The best joint instances for their share on their GPUs, proved and verified by themselves."""
+    """The joint instances for their share on their GPUs, proved best or checked, and verified by themselves."""
     pools: PoolsAnswer
     """The same of the pools."""
     metrics: SideBySideMetrics
@@ -57,15 +58,15 @@ class SideBySideAnswer:
     explanation: tuple[str, ...]
     """Sentences for a person."""
     conflicts: tuple[Conflict, ...] = ()
-    """Always empty: something is feasible."""
+    """Always empty: what is proposed is feasible, or ``check`` names the rules that it breaks."""
     repairs: tuple[Repair, ...] = ()
     """Always empty."""
     search_limits: tuple[str, ...] = ()
     """Sentences on what was not considered."""
     feasible: bool | None = None
-    """Always None: nothing was fixed."""
-    optimum: SideBySideAnswer | None = None
-    """Always None."""
+    """Of ``check``: whether both parts keep every rule; None where nothing was fixed."""
+    optimum: Answer | PoolsAnswer | SideBySideAnswer | None = None
+    """Of ``check``: the best of all three kinds."""
     model: ModelRead | None = None
     """What was read of the model."""
 

@@ -165,6 +165,7 @@ def _check(ask: _Ask) -> tuple[dict[str, Any], int]:
         _fixed(body.fixed),
         placement=_placement(body.placement, ask.question.kind),
         pools=pools_of(body.prefill, body.decode),
+        share=body.share,
         **ask.options,
         all_conflicts=body.all_conflicts,
         repairs=body.repairs,

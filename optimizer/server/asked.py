@@ -71,6 +71,9 @@ class CheckAsked(Asked):
     fixed: Decisions = Decisions()
     prefill: Word | None = Field(default=None, description="Prefill pool, tp=4,count=2")
     decode: Word | None = Field(default=None, description="Decode pool, tp=8,count=1")
+    share: float | None = Field(
+        default=None, description="Of the requests, in tenths, for joint instances beside pools"
+    )
     placement: dict[str, Any] | None = Field(default=None, description="Every instance, or who holds which layers")
     simulate: bool = False
     repairs: bool = True

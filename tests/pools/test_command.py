@@ -65,7 +65,9 @@ def test_check_judges_a_pair(file: str, validator: jsonschema.Draft202012Validat
         (("--decode", "pp=2"), "no stages"),
         (("--prefill", "max_num_seqs=2"), "decode instances"),
         (("--decode", "count=0"), "whole number"),
-        (("--prefill", "tp=1", "--tp", "2"), "decides pools"),
+        (("--share", "0.3"), "state both"),
+        (("--prefill", "tp=1", "--tp", "2", "--share", "0.35"), "whole tenth"),
+        (("--prefill", "tp=1", "--tp", "2", "--dp", "4"), "no room side by side"),
         (("--tp", "2"), "--prefill"),
     ],
 )

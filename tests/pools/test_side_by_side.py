@@ -16,13 +16,14 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.facts.side_by_side import BesideSplit, joint_part, not_split, pools_part, splits_of
 from optimizer.questions import side_by_side
+from optimizer.questions.check import check
 from optimizer.questions.deploy import deploy
 from optimizer.questions.side_by_side import weighted
 from optimizer.questions.solve import solve
 from optimizer.questions.uniform_steps import quantities_of
 from optimizer.render.schemas import command_schema
-from optimizer.results.answer import Answer
-from optimizer.results.pools import FixedPools, PoolsAnswer
+from optimizer.results.answer import Answer, Fixed
+from optimizer.results.pools import FixedPool, FixedPools, PoolsAnswer
 from optimizer.results.side_by_side import SideBySideAnswer
 from optimizer.search.common.clock import Clock
 from optimizer.search.pools.answer import objective_of
@@ -32,6 +33,7 @@ from optimizer.search.uniform.solve import Solver
 from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.pools.side_by_side import OwnSplitBounds, open_splits, verify_side_by_side
 from tests.command import run
+from tests.pools.clusters import cluster_with
 from tests.pools.problems import problem_with, values_with
 
 NEAR_SATURATION: dict[str, Any] = {
@@ -237,3 +239,48 @@ def test_where_it_is_not_tried_the_answer_says_so(preset: str) -> None:
         problem_with(serving="any", hardware={"gpus_per_node": 3}, objective=preset, workload={"requests_per_s": 8})
     )
     assert answer.explanation[-1].startswith(f"Joint instances beside pools are not tried with objective {preset}")
+
+
+ONE_BESIDE_TWO = FixedPools(FixedPool(tensor_parallel=1, count=1), FixedPool(tensor_parallel=1, count=1))
+
+
+def test_a_check_of_both_judges_every_rule_of_each_part() -> None:
+    """The one mix that keeps every rule, found among the tenths; its parts are those of the best."""
+    problem = problem_with(**ONLY_TOGETHER)
+    answer = check(problem, Fixed(tensor_parallel=1, data_parallel=1), pools=ONE_BESIDE_TWO)
+    assert isinstance(answer, SideBySideAnswer) and answer.feasible and answer.status == "optimal"
+    assert answer.verification.passed and answer.share == 0.2 and answer.joint_gpus == 1
+    assert answer.objective.value == pytest.approx(2878.48, abs=0.01)
+    assert isinstance(answer.optimum, SideBySideAnswer) and answer.optimum.status == "optimal"
+    assert "Of 9 splits in tenths of the requests 1 keeps every rule; the best is shown." in answer.explanation
+    assert not verify_side_by_side(problem, replace(answer, feasible=False), None).passed
+
+
+def test_a_check_of_both_names_what_a_part_breaks() -> None:
+    problem = problem_with(**ONLY_TOGETHER)
+    answer = check(problem, Fixed(tensor_parallel=1, data_parallel=1), pools=ONE_BESIDE_TWO, share=0.5)
+    assert isinstance(answer, SideBySideAnswer) and answer.feasible is False and answer.status == "infeasible"
+    assert answer.verification.passed and answer.pools.feasible and answer.joint.strategy is not None
+    assert {rule.id for rule in answer.joint.rules if not rule.holds} == {"kv_cache", "tpot_p99", "tpot_full_batch"}
+    assert answer.objective.bound == pytest.approx(2878.48, abs=0.01)
+    assert not verify_side_by_side(problem, replace(answer, feasible=True), None).passed
+
+
+def test_the_command_checks_both(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(values_with(**ONLY_TOGETHER)))
+    asked = ("check", str(path), "--tp", "1", "--dp", "1", "--prefill", "tp=1,count=1", "--decode", "tp=1,count=1")
+    shown = run(*asked, "--json")
+    data = json.loads(shown.stdout)
+    assert shown.returncode == 0 and data["feasible"] and data["optimum"]["kind"] == data["kind"] == "side_by_side"
+    jsonschema.validate(data, command_schema())
+    broken = run(*asked, "--share", "0.5")
+    assert broken.returncode == 1 and "not feasible" in broken.stdout and "BROKEN" in broken.stdout
+    drawn = run("graph", *asked[1:])
+    assert drawn.returncode == 2 and "beside pools in check and deploy of hardware: alone" in drawn.stderr
+
+
+def test_a_check_of_both_on_an_inventory_is_refused() -> None:
+    problem = cluster_with()
+    with pytest.raises(ProblemError, match="hardware: alone"):
+        check(problem, Fixed(tensor_parallel=1), pools=ONE_BESIDE_TWO)

@@ -96,14 +96,21 @@ def verify_side_by_side(problem: Problem, answer: SideBySideAnswer, seen: Beside
     share = Decimal(repr(answer.share))
     split = BesideSplit(round(answer.share * TENTHS), answer.joint_gpus // unit_gpus(problem))
     ledger.that("split", split in set(splits_of(problem)), "whole tenths, whole nodes or GPUs", split)
+    judged, every_broken = answer.feasible is not None, []
     for name, part, own in (
         ("joint", joint_part(problem, split), answer.joint), ("pools", pools_part(problem, split), answer.pools),
     ):  # fmt: skip
         ledger.that(f"{name} part", own.verification.passed, "verified by itself", own.verification.passed)
         used = own.strategy.gpus if own.strategy is not None else 0
-        ledger.that(f"{name} GPUs", 0 < used <= part.hardware.gpus, f"at most {part.hardware.gpus}", used)
+        fits = 0 < used <= part.hardware.gpus
         broken = [rule.id for rule in own.rules if rule.enabled and not rule.holds]
-        ledger.that(f"{name} rules", not broken, "every rule kept", broken)
+        every_broken += [f"{name} {rule}" for rule in broken]
+        if not judged or answer.feasible:
+            ledger.that(f"{name} GPUs", fits, f"at most {part.hardware.gpus}", used)
+            ledger.that(f"{name} rules", not broken, "every rule kept", broken)
+    if judged:
+        words = f"rules broken: {', '.join(every_broken) or 'none'}"
+        ledger.that("feasible", answer.feasible == (not every_broken), words, answer.feasible)
     if joint is None or pools is None:
         ledger.that("objective", False, "of both parts", None)
     else:
@@ -112,7 +119,7 @@ def verify_side_by_side(problem: Problem, answer: SideBySideAnswer, seen: Beside
         terms = sum((Decimal(repr(term)) for term in answer.objective.terms.values()), Decimal(0))
         ledger.time("terms", value, float(terms), Decimal(20))
     optimality = "not claimed"
-    if answer.status == "optimal":
+    if answer.status == "optimal" and not judged:
         optimality = "bound"
         if seen is not None:
             optimality = "refuted" if seen.open else "exhaustive"
