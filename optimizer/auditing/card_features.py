@@ -111,6 +111,28 @@ _NO_NVLINK = re.compile(
 )
 
 
+def rates_had(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
+    """``FP8 dense: 624 TFLOPS`` of a GPU that has no such rate."""
+    named = {_FORMAT_WORDS[id] for t in sentence.terms if (id := t.id("precisions")) in _FORMAT_WORDS}
+    rates = [m for m in sentence.measures if m.dimension == "FLOP/s"]
+    if len(named) != 1 or len(rates) != 1 or len(sentence.gpus) > 1 or sentence.models:
+        return
+    if any(sentence.has(kind) for kind in ("negation", "hypothetical", "other")) or _WITHOUT_HARDWARE.search(
+        sentence.text
+    ):
+        return
+    name = named.pop()
+    meant = about(sentence, (0, len(sentence.text)), context, own)
+    if not meant.situations or any(name in one.gpu.dense_tflops for one in meant.situations):
+        return
+    gpu = meant.situations[0].gpu
+    listed = ", ".join(f"{key.upper()} {rate:g}" for key, rate in gpu.dense_tflops.items())
+    reason = f"{gpu.name} does not compute in {name.upper()}; its dense TFLOPS are {listed}."
+    yield subject_claim(
+        sentence, "refuted", reason, gpu.name, f"compute in {name.upper()}", "has", listed, rates[0].text
+    )
+
+
 def links_had(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     if not _LINK.search(sentence.text) or sentence.has("hypothetical"):
         return

@@ -46,6 +46,7 @@ from optimizer.auditing.survivors import judge_survivors
 from optimizer.auditing.targets import judge_row
 from optimizer.auditing.variants import judge_variants
 from optimizer.auditing.worked_cells import judge_worked_cells
+from optimizer.auditing.worked_words import judge_worked_words
 from optimizer.facts.problem import Problem
 from optimizer.results.audit import VERDICTS, AuditResult, Claim, Unrecognised
 
@@ -172,6 +173,7 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_factors(sentence, context, own)
     said += judge_more_or_less(sentence, context, own)
     said += judge_cached_lengths(sentence, context, own)
+    said += judge_worked_words(sentence, own)
     taken = {claim.stated for claim in said if claim.stated}
     return [*said, *judge_scored(sentence, context, own, taken)]
 

@@ -17,6 +17,7 @@ from optimizer.auditing.coverage import CARRIES, explained
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.figures import is_kind_of_card, is_operand
 from optimizer.auditing.formula import UnknownName, value_of
+from optimizer.auditing.lengths import is_length
 from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.refutable import relation_of
 from optimizer.auditing.scopes import Scope, scope_of
@@ -236,6 +237,8 @@ def may_be_wrong(
         return False
     if sentence.has("past") or sentence.denies(measure):
         return False
+    if entry.id == "request_tokens" and any(is_length(measure, one) for one in meant.situations):
+        return False  # of the prompt or of the answer alone, although "in all" stands beside it
     if entry.id in ("layers", "context") and measure.word:
         return False  # "ten layers see the whole context": some of them
     if (
