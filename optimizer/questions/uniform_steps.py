@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -42,7 +42,9 @@ from optimizer.search.uniform.solve import Solver
 from optimizer.search.uniform.space import SpaceTooLargeError, search_limits
 from optimizer.verify import verify_answer
 from optimizer.verify.common.float_times import TimedShapes
-from optimizer.verify.pools.pair import Shapes
+
+if TYPE_CHECKING:
+    from optimizer.verify.pools.pair import Shapes
 
 AnyAnswer = TypeVar("AnyAnswer", bound=Answer)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from optimizer.costs.shapes import Shape
 from optimizer.costs.startup import start_up
 from optimizer.engines.memory import overhead_on
@@ -10,7 +12,9 @@ from optimizer.facts.hardware import GIB, GpuFacts
 from optimizer.facts.overhead import StatedOverhead
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
-from optimizer.results.pools import PoolStrategy
+
+if TYPE_CHECKING:
+    from optimizer.results.pools import PoolStrategy
 
 SURE_OF_STATES = 0.75
 """Share of the planned blocks of states that logs had at least: 1.00 (two RX 7900 XT, vllm issue 49064), 0.86 (FP8) and 0.75 (BF16; both
