@@ -26,7 +26,10 @@ _LONGEST = re.compile(
     r"|contexte)\b",
     re.IGNORECASE,
 )
-_TOKENS = re.compile(r"[\s-](?:\w+\s)?(?:tokens?|Tokens?|jetons?)\b(?!\s?(?:/|per|pro|je|par))", re.IGNORECASE)
+_TOKENS = re.compile(
+    r"[\s-](?:\w+\s)?(?:tokens?|Tokens?|jetons?)\b(?!\s?(?:/|(?:per|pro|je|par)\s(?!replica|instance|Replikat|Instanz|réplique)))",
+    re.IGNORECASE,
+)
 _OTHER = re.compile(
     r"\b(?:weights?|activations?|buffers?|layer|head|prefix|draft|disk|RAM|host|weights|Gewichte\w*|Schicht|Kopf|Puffer|poids|couche|tête"
     r"|FP8|fp8|INT8|quanti\w+|average|typical|im Mittel|moyenne|left|free|remain\w*|bleib\w*|reste\w*|message|all-?reduce|hidden|logits)\b",

@@ -43,10 +43,7 @@ _COUNTED = re.compile(
 
 def judge_worked_words(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     """Time of so many tokens, and tokens of so many requests."""
-    if (
-        any(sentence.has(kind) for kind in ("past", "hypothetical", "negation", "at_least", "at_most"))
-        or sentence.models
-    ):
+    if any(sentence.has(kind) for kind in ("past", "hypothetical", "negation", "at_most")) or sentence.models:
         return
     if re.search(r"[×÷=*]", sentence.text):
         return  # written out: others judge it

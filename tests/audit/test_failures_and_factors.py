@@ -66,6 +66,8 @@ PAIRS = (
     ("A 300-token reply at 20 ms per token needs {} seconds.", "6", "9.5"),
     ("300 Token zu 25 ms je Token dauern {} s.", "7,5", "4"),
     ("Une réponse de 300 jetons à 25 ms par jeton dure {} s.", "7,5", "11"),
+    ("Over an hour, 36,000 letters produce {} tokens.", "10,800,000", "7,800,000"),
+    ("A context of 16,384 tokens takes 5 GiB.\n163,840 tokens per replica are enough for {} such contexts.", "ten", "25"),
     ("In an hour, 36,000 letters produce {} tokens.", "10,800,000", "8,800,000"),
     ("In der Stunde waren es mehr, doch 600 Briefe erzeugen {} Token.", "180.000", "130.000"),
     ("| Property | Value |\n|---|---|\n| {} TFLOPS |", "BF16 dense | 989", "FP4 dense | 3,958"),
