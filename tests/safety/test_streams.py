@@ -233,7 +233,7 @@ def test_a_signal_at_the_very_end_changes_no_code(tmp_path: Path) -> None:
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import optimizer.cli.solve as command; from optimizer.cli import main; show = command._show\n"
         "class Late:\n"
-        "    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
+        "    def __del__(self, strike=signal.raise_signal, number=signal.SIGINT): strike(number)\n"
         "def struck(*given):\n"
         "    signal.raise_signal(number)\n"
         "    show(*given)\n"
