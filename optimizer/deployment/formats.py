@@ -14,6 +14,12 @@ from optimizer.facts.model import ModelFacts
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Strategy
 
+SPARSE_BLOCK_TOKENS = 128
+"""Of a cache block where an indexer chooses among blocks (MiniMax-M3): its ``sparse_block_size``. vLLM's default of 16 does not
+start: "--block-size 128 is required for this model" (release lvllm-v2.3.4 of guqiong96/Lvllm, on vLLM 0.25.0); SGLang is started
+with ``--page-size 128`` (ROCm/ATOM pull request 1688)."""
+BLOCK_FLAGS = {"vllm": "--block-size", "sglang": "--page-size"}
+
 
 def refuse_formats(problems: Sequence[Problem], strategy: Strategy, options: Options) -> None:
     """Formats that the engine does not run on one of the GPUs are never written into a launch file.
@@ -47,6 +53,12 @@ def format_flags(model: ModelFacts, strategy: Strategy, options: Options) -> lis
     loading = loading_word(strategy.weight_precision, model, options)
     flags = ["--dtype", DTYPES[sixteen_bit(model, strategy)], "--kv-cache-dtype", cache_word(model, strategy, options)]
     return [*flags, "--quantization", loading] if loading else flags
+
+
+def block_flags(model: ModelFacts, options: Options) -> list[str]:
+    """How long a block of the cache is, where the model's attention asks for one length."""
+    chooses_blocks = any(kind.index_bytes_per_token and not kind.latent for kind in model.kinds)
+    return [BLOCK_FLAGS[options.engine], str(SPARSE_BLOCK_TOKENS)] if chooses_blocks else []
 
 
 def sixteen_bit(model: ModelFacts, strategy: Strategy) -> str:

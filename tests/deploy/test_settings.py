@@ -8,7 +8,9 @@ from typing import Any, get_args
 
 import pytest
 
-from optimizer.deployment.options import TARGETS
+from optimizer.catalog import lookup as catalog
+from optimizer.deployment.formats import block_flags
+from optimizer.deployment.options import TARGETS, Options
 from optimizer.engines.flags import engine_flags, versions
 from optimizer.facts.errors import ProblemError
 from tests.deploy.cases import CASES, commands_in, files_of, problem, strategy, value, written
@@ -59,6 +61,17 @@ def test_numbers_are_the_answers(name: str, engine: str, target: str) -> None:
         split = environment.get("VLLM_PP_LAYER_PARTITION") or environment.get("SGLANG_PP_LAYER_PARTITION")
         layers = ",".join(str(layers) for layers in chosen.layers_per_stage)
         assert split == (layers if chosen.pipeline_parallel > 1 else None)
+
+
+@pytest.mark.parametrize(("engine", "flag"), [("vllm", "--block-size"), ("sglang", "--page-size")])
+@pytest.mark.parametrize(("model", "tokens"), [("minimax-m3", "128"), ("deepseek-v3", None), ("llama3-70b", None)])
+def test_cache_blocks_are_as_long_as_those_that_an_indexer_chooses(
+    engine: str, flag: str, model: str, tokens: str | None
+) -> None:
+    """MiniMax-M3 does not start with vLLM's blocks of 16 tokens."""
+    flags = block_flags(catalog.model(model), Options(engine, "", "shell", "", "", "", {}))
+    assert flags == ([flag, tokens] if tokens else [])
+    assert flag in engine_flags(engine).known
 
 
 @pytest.mark.parametrize(("name", "engine", "target"), EVERY)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import ceil, floor
 
 from optimizer.deployment.command import HEAD, RANK, Command, joined
-from optimizer.deployment.formats import format_flags, refuse_formats
+from optimizer.deployment.formats import block_flags, format_flags, refuse_formats
 from optimizer.deployment.memory import STEPS, held_by_stage, usable_share
 from optimizer.deployment.options import Options
 from optimizer.deployment.parts import Launch, LaunchPart
@@ -51,6 +51,7 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
         *("--context-length", str(problem.max_sequence_tokens)),
         *("--mem-fraction-static", share),
         *format_flags(problem.model, strategy, options),
+        *block_flags(problem.model, options),
     ]
     arguments += _guesses(problem)
     if options.metrics:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from optimizer.deployment.command import HEAD, NODE, RANK, Command, joined
-from optimizer.deployment.formats import format_flags, refuse_formats
+from optimizer.deployment.formats import block_flags, format_flags, refuse_formats
 from optimizer.deployment.limits import DRAIN_S
 from optimizer.deployment.memory import usable_share
 from optimizer.deployment.options import Options
@@ -41,6 +41,7 @@ def commands(problems: Sequence[Problem], launch: Launch, options: Options, port
         *("--max-model-len", str(problem.max_sequence_tokens)),
         *("--gpu-memory-utilization", f"{usable_share(problems):g}"),
         *format_flags(problem.model, strategy, options),
+        *block_flags(problem.model, options),
         *("--shutdown-timeout", str(DRAIN_S)),
     ]
     common += _workload_flags(problem)
