@@ -88,8 +88,8 @@ def _resources(statement: Statement, context: Context, proposed: Proposed) -> It
             {"tp", "pp"} & set(other.as_dict) for other in mentions(text) if other != mention
         ):
             continue
-        # A lone TP or PP may be meant to replace the other degrees; a lone DP multiplies what is there.
-        if len(mention.degrees) == 1 and mention.degrees[0][0] != "dp":
+        # TP or PP without DP takes the replicas that there is room for; a lone DP multiplies what is there.
+        if "dp" not in dict(mention.degrees):
             degrees = dict(mention.degrees)
         needed = degrees.get("tp", 1) * degrees.get("pp", 1) * degrees.get("dp", 1)
         if needed > total:

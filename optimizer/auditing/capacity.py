@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation, memory_words
+from optimizer.auditing.fitting import denies_fit
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.sentences import Sentence
@@ -76,7 +77,7 @@ def judge_capacity(sentence: Sentence, context: Context, own: Situation) -> Iter
     room = _room(sentence, known[0], need[1])
     if room is None or (need[1] is None and not _WEIGHTS.search(text) and not _elliptic(sentence)):
         return
-    denied = sentence.has("negation")
+    denied = denies_fit(sentence)
     says = denied if too_much and not (enough and "fit" in too_much.group()) else not denied
     if too_much and "not fit" in too_much.group():
         says = False

@@ -162,7 +162,9 @@ class Situation:
         }  # fmt: skip
         full = sum(not model.kinds[k].window_tokens for k in model.kind_of_layer)
         sparse = sum(bool(model.kinds[k].experts) for k in model.kind_of_layer)
+        of_window = sum(kind.kv_bytes(model.kv_heads, per_value) for kind in kinds if kind.window_tokens)
         found |= {
+            "kv_token_window": of_window, "kv_token_full": cached - of_window if of_window else 0,
             "layers_full": full, "layers_window": model.layers - full, "layers_moe": sparse, "layers_dense": model.layers - sparse,
             "window": max((kind.window_tokens for kind in kinds), default=0),
         }  # fmt: skip

@@ -26,6 +26,7 @@ from optimizer.auditing.candidates import (
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.formula import UnknownName, value_of
+from optimizer.auditing.kinds import DIVIDED_INTO, OF_A_KIND_OF_LAYER, UNDIVIDED, WINDOW
 from optimizer.auditing.labels import claim
 from optimizer.auditing.ledger import Reading, readings
 from optimizer.auditing.lengths import counts_sequences, is_length
@@ -98,6 +99,10 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     if not meant.situations:
         return None
     scope = scope_of(sentence, measure, span)
+    if measure.dimension == "bytes" and UNDIVIDED.search(sentence.text):
+        scope = Scope(scope.ids - {"gpu"}, True, scope.loose)
+    if not measure.dimension and DIVIDED_INTO.match(sentence.text[measure.end :]):
+        scope = replace(scope, ids=scope.ids - {"gpu"})
     if LEAVES_WITH.search(sentence.text[: measure.start]):
         candidates = [one for one in candidates if one.quantity.id != "memory_left"]
     if _WEIGHTS_BEHIND.match(sentence.text[measure.end :]):
@@ -112,6 +117,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         candidates = [one for one in candidates if one.quantity.id not in ("heads", "attention_heads")]
     if _OF_A_KIND.search(sentence.text):
         candidates = [one for one in candidates if one.quantity.id not in ("layers", "blocks")]
+    if WINDOW.search(sentence.text[: measure.start]):
+        candidates = [one for one in candidates if one.quantity.id != "context"]
     left = [one for one in candidates if one.quantity.id == "memory_left" and one.strength >= FAIR]
     candidates = left or candidates
     if candidates and candidates[0].strength == INHERITED and scope.ids:
@@ -119,6 +126,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         if scope.ids == {"gpu"}:
             scope = Scope(scope.ids | (before.ids & {"token", "sequence", "request"}), scope.total, scope.loose)
     candidates += quantities_implied(sentence, measure, scope, lexicon, context, candidates, meant)
+    if OF_A_KIND_OF_LAYER.search(sentence.text):
+        candidates = [one for one in candidates if not one.quantity.id.startswith(("kv_cache", "cache_of"))]
     if (
         measure.dimension == "bytes/s"
         and "gpu_rate" in lexicon.quantities

@@ -90,6 +90,11 @@ def held_by(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cl
         )
 
 
+def denies_fit(sentence: Sentence) -> bool:
+    """Whether it is denied that something fits: "without quantisation", "ohne Weiteres" say how it is, and deny nothing."""
+    return any(t.id("negation") and t.text.casefold() not in ("without", "ohne", "sans") for t in sentence.terms)
+
+
 def fits_on(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     verbs = [t for t in sentence.terms if t.id("fits")]
     if (
@@ -126,15 +131,7 @@ def fits_on(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cl
     )
     if plural or (not counts and not single):
         return
-    easily = re.search(
-        r"\b(?:ohne [Ww]eiteres|ohne Probleme|without (?:a )?(?:problem|trouble|effort)s?|sans (?:problème"
-        r"|peine|difficulté))\b",
-        sentence.text,
-    )
-    denied = [
-        t for t in sentence.terms if t.id("negation") and not (easily and easily.start() <= t.start < easily.end())
-    ]
-    negated = bool(denied) or bool(
+    negated = denies_fit(sentence) or bool(
         re.search(r"\b(?:too (?:large|big)|barely|hardly|kaum|à peine|almost|nearly)\b", sentence.text)
     )
     tight = re.search(r"\b(?:barely|hardly|kaum|à peine|almost|nearly)\b", sentence.text)

@@ -34,6 +34,8 @@ from optimizer.auditing.predicates import judge_predicates
 from optimizer.auditing.proportions import judge_proportions
 from optimizer.auditing.rates import judge_rates
 from optimizer.auditing.reading import Statement, read_report
+from optimizer.auditing.replica_counts import judge_replica_counts
+from optimizer.auditing.row_fits import judge_row_fits
 from optimizer.auditing.scope_labels import with_scope_labels
 from optimizer.auditing.scored import judge_scored
 from optimizer.auditing.sections import Variants
@@ -70,6 +72,7 @@ SECOND: tuple[Judge, ...] = (
 EVERYWHERE = (FIRST[-1], SECOND[1])
 """What is right or wrong whatever strategy a line is about: arithmetic, and targets beside results."""
 worked_cells = with_form("arithmetic", judge_worked_cells)
+row_fits = with_form("weights", judge_row_fits)
 
 
 def audit(report_text: str, problem: Problem) -> AuditResult:
@@ -108,7 +111,7 @@ def judged(context: Context) -> dict[int, list[SentenceClaim]]:
     found: dict[int, list[Claim]] = {statement.line: [] for statement in statements}
     told: dict[int, list[str]] = {statement.line: [] for statement in statements}
     own, words = own_situation(context), lexicon()
-    variants = Variants(statements)
+    variants = Variants(statements, context.commands)
     elsewhere = {line for line, mention in variants.of_line.items() if not _ours(mention, own)}
     for statement in statements:
         if statement.readable and _is_prose(statement) and statement.line not in context.command_lines:
@@ -116,11 +119,16 @@ def judged(context: Context) -> dict[int, list[SentenceClaim]]:
                 if len(sentence.measures) > MOST_FIGURES:
                     continue
                 meant = None if sentence.strategies else variants.meant(statement, sentence.text)
+                if statement.line in variants.of_command and not any(
+                    "tp" in m.as_dict for *_, m in sentence.strategies
+                ):
+                    meant = variants.meant(statement, sentence.text)
                 if meant:
-                    sentence = replace(sentence, strategies=(meant,))
+                    sentence = replace(sentence, strategies=(meant, *sentence.strategies))
                 found[statement.line] += _of(sentence, _sentence_claims(sentence, context, words, own))
                 told[statement.line] += [sentence.text] * (len(found[statement.line]) - len(told[statement.line]))
             found[statement.line] += worked_cells(statement, context)
+            found[statement.line] += row_fits(statement, context)
     for judges in (FIRST, SECOND):
         for statement in statements:
             if statement.readable:
@@ -154,10 +162,14 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said = [] if sentence.statement.line in context.rows else [*judge_figures(sentence, context, words, own)]
     known = {claim.stated for claim in said if claim.verdict == "confirmed"}
     shares = {one for one in known if one and re.search(re.escape(one) + _PER, sentence.text)}
+    rates = {
+        one.stated for one in said if one.verdict == "confirmed" and one.parsed and one.parsed.quantity in _TOKEN_RATES
+    }
     said += [
         one
         for one in judge_implied(sentence, context, own)
         if not (one.stated in shares and _TIMES_PARTS.search(one.reason))
+        and not (one.stated in rates and one.verdict == "refuted")
     ]
     stated = [*judge_predicates(sentence, context, own)]
     said += stated or judge_capacity(sentence, context, own)
@@ -170,6 +182,7 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_proportions(sentence, own, words)
     said += judge_losses(sentence, own)
     said += judge_survivors(sentence, own)
+    said += judge_replica_counts(sentence, own)
     said += judge_factors(sentence, context, own)
     said += judge_more_or_less(sentence, context, own)
     said += judge_cached_lengths(sentence, context, own)
@@ -188,6 +201,8 @@ def _of(sentence: Sentence, claims: list[Claim]) -> list[Claim]:
 _PER = r"\s(?:per|each|every|je|pro|par|chaque)\b"
 _TIMES_PARTS = re.compile(r"×\s\d+ (?:replicas|gpus) =.*, not ")
 """A share that the ledger confirms is no product of the whole and the number of parts."""
+_TOKEN_RATES = ("output_rate", "prompt_rate")
+"""What the ledger gives of tokens generated or read is no product of the requests with the other of the two lengths."""
 MOST_FIGURES = 30
 """Of a sentence with more nothing can be told, and every pair of them would be tried."""
 _OPTION = re.compile(r"(?:^|\s)--[a-z]")

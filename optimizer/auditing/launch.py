@@ -9,6 +9,7 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.launch_setup import judge_model_name, judge_ray
 from optimizer.auditing.measures import measures
 from optimizer.auditing.reading import Statement
+from optimizer.auditing.sections import alternative_lines
 from optimizer.auditing.shell import Flag, ShellCommand
 from optimizer.auditing.strategies import NAMES
 from optimizer.auditing.units import plain_number
@@ -89,6 +90,8 @@ def _degree(flag: Flag, which: str, context: Context) -> Iterator[Claim]:
         return
     stated, right = int(flag.value), getattr(proposed, which)
     total = context.problem.hardware.gpus
+    if stated != right and flag.line in alternative_lines(context.statements):
+        return  # the command of what was not chosen
     if stated != right and which in proposed.named:
         yield _say(
             flag,

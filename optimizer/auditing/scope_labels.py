@@ -49,6 +49,11 @@ def with_scope_labels(statements: tuple[Statement, ...], lines: list[str]) -> tu
     return tuple(found)
 
 
+_OF_A_PART = re.compile(
+    r"\b(?:GPUs?|cards?|Karten?|cartes?|node|Knoten|server|serveur|replica|Repli\w+|réplique|total|altogether|insgesamt|zusammen)\b|[/÷]",
+    re.IGNORECASE,
+)
+"""Rows under a column "per GPU" that say themselves of what they are."""
 LONGEST_LABEL = 40
 
 
@@ -56,6 +61,8 @@ def _of_one(one: Statement, above: str) -> Statement:
     """Sizes below a heading of what is on one GPU, as sizes per GPU; those that name what they are of stay as they are."""
     heading = _OF_ONE.fullmatch(re.sub(r"^[\d.]+\s", "", one.section.split(" / ")[-1])) if one.kind == "row" else None
     heading = heading or (_OF_ONE.fullmatch(above) if above else None)
+    if one.kind == "row" and len(one.header) == len(one.cells) == 2 and _OF_ONE.fullmatch(one.header[1]):
+        return one if _OF_A_PART.search(one.cells[0]) else replace(one, cells=(f"{one.cells[0]} per GPU", one.cells[1]))
     if heading is None or not _SIZED.search(one.text) or _NAMES_OTHER.search(one.text) or "/" in one.text:
         return one
     if one.kind == "row":

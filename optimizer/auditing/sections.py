@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from optimizer.auditing.reading import Statement
+from optimizer.auditing.shell import ShellCommand
 from optimizer.auditing.strategies import Mention, digits, mentions
 
 _NAME = re.compile(
@@ -17,14 +18,42 @@ _NAME = re.compile(
 )
 
 
+_ALTERNATIVE = re.compile(
+    r"\b(?:alternatives?|not chosen|rejected|discarded|for comparison|verworfen\w*|nicht gewählt\w*|zum Vergleich|écartée?s?|non retenue?s?"
+    r"|rejetée?s?|à titre de comparaison)\b",
+    re.IGNORECASE,
+)
+
+
+def alternative_lines(statements: tuple[Statement, ...]) -> frozenset[int]:
+    """Lines below a heading, or a line that ends with a colon, that says they are of what was not chosen."""
+    found: set[int] = set()
+    aside, section = False, ""
+    for one in statements:
+        if one.kind == "heading":
+            continue
+        if one.section != section:
+            section = one.section
+            aside = bool(_ALTERNATIVE.search(section.split(" / ")[-1]))
+        if one.kind == "text" and one.text.rstrip().endswith(":"):
+            aside = bool(_ALTERNATIVE.search(one.text))
+        if aside:
+            found.add(one.line)
+    return frozenset(found)
+
+
 class Variants:
     """The variants of a report by their names and the strategies of its sections."""
 
-    def __init__(self, statements: tuple[Statement, ...]) -> None:
+    def __init__(self, statements: tuple[Statement, ...], commands: tuple[ShellCommand, ...] = ()) -> None:
+        launched = {line: command for command in commands for line in command.lines}
+        aside = alternative_lines(statements)
         self.named: dict[str, Mention] = {}
         self.of_line: dict[int, Mention] = {}
+        self.of_command: set[int] = set()
         heading: tuple[str, Mention] | None = None
         local: Mention | None = None
+        of_command = False
         section = ""
         for one in statements:
             if one.kind == "heading":
@@ -42,10 +71,14 @@ class Variants:
                 continue
             if one.kind == "text" and one.text.rstrip().endswith(":"):
                 said = _whole(one.text)
-                local = said or local
+                local, of_command = said or (None if of_command else local), False
+            if one.line in launched and one.line in aside:
+                local, of_command = _of_command(launched[one.line]) or local, True
             meant = local or (heading[1] if heading else None)
             if meant is not None and one.kind in ("row", "text"):
                 self.of_line[one.line] = meant
+                if of_command:
+                    self.of_command.add(one.line)
 
     def _learn(self, statement: Statement) -> Mention | None:
         said = _whole(statement.text)
@@ -62,6 +95,11 @@ class Variants:
         if statement.line in self.of_line:
             return 0, 0, self.of_line[statement.line]
         return None
+
+
+def _of_command(command: ShellCommand) -> Mention | None:
+    degrees = {which: value for which, value, _ in command.degrees()}
+    return Mention(tuple(degrees.items()), " ".join(degrees)) if "tp" in degrees else None
 
 
 def _key(match: re.Match[str]) -> str:

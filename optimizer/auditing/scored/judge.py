@@ -17,6 +17,7 @@ from optimizer.auditing.coverage import CARRIES, explained
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.figures import is_kind_of_card, is_operand
 from optimizer.auditing.formula import UnknownName, value_of
+from optimizer.auditing.kinds import OF_A_KIND_OF_LAYER, WINDOW
 from optimizer.auditing.lengths import is_length
 from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.refutable import relation_of
@@ -239,6 +240,10 @@ def may_be_wrong(
         return False
     if entry.id == "request_tokens" and any(is_length(measure, one) for one in meant.situations):
         return False  # of the prompt or of the answer alone, although "in all" stands beside it
+    if entry.id == "context" and WINDOW.search(text[: measure.start]):
+        return False
+    if measure.dimension == "bytes" and entry.id.startswith("cache_of_token") and OF_A_KIND_OF_LAYER.search(text):
+        return False
     if entry.id in ("layers", "context") and measure.word:
         return False  # "ten layers see the whole context": some of them
     if (
