@@ -14,17 +14,18 @@ from optimizer.results.audit import Claim, Verdict
 
 _NATIVE = re.compile(
     r"\b(?:native(?:ly)?|tensor[- ]?cores?|hardware support|in hardware|supports?|supported|compute|runs?"
-    r"|accelerat\w+|offers?|has|have|not available|unavailable|available|unterstützt|beherrscht|nativ|rechnet"
+    r"|accelerat\w+|accéléré\w*|beschleunigt|offers?|has|have|not available|unavailable|available|unterstützt|beherrscht|nativ|rechnet"
     r"|Hardware|Tensorkerne|prend en charge|gère|nativement|matériel|exécute|lacks?|without|knows?|calculates?|computes?"
     r"|kennt|kann|calcul\w*|sait"
-    r"|connaît|cœurs? tenseurs?|dispose)\b",
+    r"|connaît|cœurs? (?:tenseurs?|tensoriels?)|dispose)\b",
     re.IGNORECASE,
 )
 
 _LINK = re.compile(r"\bNVLink(?:s|ed)?\b|\bNVSwitch\b", re.IGNORECASE)
 
 _IN_HARDWARE = re.compile(
-    r"\b(?:natively|native|nativ|in hardware|in Hardware|nativement|tensor[- ]cores?|Tensorkerne)\b", re.IGNORECASE
+    r"\b(?:natively|native|nativ|in hardware|in Hardware|nativement|tensor[- ]cores?|Tensorkerne\w*|cœurs? tensoriels?)\b",
+    re.IGNORECASE,
 )
 
 _OF_THE_CARD = re.compile(
@@ -40,7 +41,7 @@ _THESE_CARDS = re.compile(
 
 _CORES_OF = re.compile(
     r"\bFP8[- ](?:tensor[- ]?cores?|Tensorkerne)\b|\b(?:tensor[- ]?cores?|Tensorkerne\w*"
-    r"|cœurs? tenseurs?)\b[^.;]*\bFP8\b|\bFP8\b[^.;]*\b(?:in hardware|natively|in Hardware"
+    r"|cœurs? (?:tenseurs?|tensoriels?))\b[^.;]*\bFP8\b|\bFP8\b[^.;]*\b(?:in hardware|natively|in Hardware"
     r"|nativ\w*|nativement)\b",
     re.IGNORECASE,
 )

@@ -29,6 +29,15 @@ _SAME_AFTER_WORDS = re.compile(
 )
 """``25 Gbit/s am Netz, das sind 3,1 GB/s``."""
 
+_OR_AFTER_WORDS = re.compile(
+    r"\s(?:per|a|each|je|pro|par)\s[^\W\d]{2,12},?\s(?:or|oder|ou)\s(?:about\s|rund\s|environ\s)?", re.IGNORECASE
+)
+"""``400 Gbit/s per node, or 50 GB/s``."""
+_BOTH_WAYS = re.compile(
+    r"\b(?:both (?:ways|directions)|bidirectional|duplex|beide\w* Richtungen|bidirektional|deux sens|bidirectionnel\w*)\b",
+    re.IGNORECASE,
+)
+
 _NEARLY = re.compile(
     r"(?:\s[^\d,;.()]{2,30})?,?\s?\(?(?:which is |that is |das sind |soit )?(?:a (?:bit|little|touch)|slightly|just|etwas|knapp"
     r"|gut|un peu)\s"
@@ -54,6 +63,10 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
         )
         explicit = bool(_SAME.match(gap)) and bool(re.search(r"[=≈\w]", gap))
         explicit = explicit or bool(_SAME_AFTER_WORDS.fullmatch(gap))
+        in_bytes = first.dimension == "bytes/s" and _bits(first) and not _bits(second)
+        explicit = explicit or (
+            in_bytes and bool(_OR_AFTER_WORDS.fullmatch(gap)) and not _BOTH_WAYS.search(sentence.text)
+        )
         explicit = explicit or bool(_BRACKET_AFTER_NOUN.fullmatch(gap))
         if _NEARLY.fullmatch(gap):
             yield from _restated(sentence, first, second)
@@ -106,7 +119,7 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
 
 def _bits_and_bytes(first: Measure, second: Measure, gap: str) -> bool:
     """``200 Gbit/s or 20 GB/s``: one rate in bits and in bytes, and no choice of two."""
-    bare = re.fullmatch(r"\s(?:or|oder|ou)\s(?:about\s|rund\s|environ\s)?", gap)
+    bare = re.fullmatch(r"\s(?:or|oder|ou)\s(?:about\s|rund\s|environ\s)?", gap) or _OR_AFTER_WORDS.fullmatch(gap)
     return bool(bare) and first.dimension == "bytes/s" and _bits(first) and not _bits(second)
 
 

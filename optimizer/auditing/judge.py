@@ -38,8 +38,9 @@ from optimizer.auditing.replica_counts import judge_replica_counts
 from optimizer.auditing.row_fits import judge_row_fits
 from optimizer.auditing.scope_labels import with_scope_labels
 from optimizer.auditing.scored import judge_scored
-from optimizer.auditing.sections import Variants
+from optimizer.auditing.sections import THAT_ONE, Variants
 from optimizer.auditing.sentences import Sentence, parts_of, sentences_of
+from optimizer.auditing.served_rates import LARGEST, ceilings, judge_served_rates
 from optimizer.auditing.sheets import with_sheets
 from optimizer.auditing.situations import own_situation
 from optimizer.auditing.strategies import Mention
@@ -113,6 +114,7 @@ def judged(context: Context) -> dict[int, list[SentenceClaim]]:
     own, words = own_situation(context), lexicon()
     variants = Variants(statements, context.commands)
     elsewhere = {line for line, mention in variants.of_line.items() if not _ours(mention, own)}
+    before: tuple[int, tuple[tuple[int, int, Mention], ...]] = (0, ())
     for statement in statements:
         if statement.readable and _is_prose(statement) and statement.line not in context.command_lines:
             for sentence in sentences_of(statement, words, context.language(statement)):
@@ -125,6 +127,9 @@ def judged(context: Context) -> dict[int, list[SentenceClaim]]:
                     meant = variants.meant(statement, sentence.text)
                 if meant:
                     sentence = replace(sentence, strategies=(meant, *sentence.strategies))
+                elif not sentence.strategies and THAT_ONE.match(sentence.text) and statement.line - before[0] <= 1:
+                    sentence = replace(sentence, strategies=before[1])
+                before = (statement.line, sentence.strategies)
                 found[statement.line] += _of(sentence, _sentence_claims(sentence, context, words, own))
                 told[statement.line] += [sentence.text] * (len(found[statement.line]) - len(told[statement.line]))
             found[statement.line] += worked_cells(statement, context)
@@ -183,12 +188,19 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_losses(sentence, own)
     said += judge_survivors(sentence, own)
     said += judge_replica_counts(sentence, own)
+    said += judge_served_rates(sentence, context, own)
     said += judge_factors(sentence, context, own)
     said += judge_more_or_less(sentence, context, own)
     said += judge_cached_lengths(sentence, context, own)
     said += judge_worked_words(sentence, own)
     taken = {claim.stated for claim in said if claim.stated}
-    return [*said, *judge_scored(sentence, context, own, taken)]
+    said += judge_scored(sentence, context, own, taken)
+    most = ceilings(sentence)
+    return [c for c in said if not (c.stated in most and c.verdict == "refuted" and not _of_largest(c))]
+
+
+def _of_largest(claim: Claim) -> bool:
+    return claim.parsed is not None and claim.parsed.quantity == LARGEST
 
 
 def _of(sentence: Sentence, claims: list[Claim]) -> list[Claim]:

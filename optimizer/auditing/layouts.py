@@ -10,7 +10,7 @@ import re
 
 from optimizer.auditing.measures import NUMBER_WORDS
 from optimizer.auditing.reading import Statement
-from optimizer.auditing.strategies import GPU_NAME, Proposed, hypothetical
+from optimizer.auditing.strategies import GPU_NAME, RECOMMENDED, Proposed, hypothetical
 
 _NUMBER = rf"(?:\d{{1,3}}|{'|'.join(sorted((re.escape(w) for w in NUMBER_WORDS), key=len, reverse=True))})"
 _COPY = (
@@ -30,6 +30,13 @@ _EACH_ON = re.compile(
     re.IGNORECASE,
 )
 _PER_COPY = re.compile(rf"\b(?P<cards>{_NUMBER})\s{_CARD}\s(?:per|each|je|pro|par)\s{_COPY}\b", re.IGNORECASE)
+_WAYS = re.compile(
+    rf"\b(?P<copies>{_NUMBER})\s(?:\w+\s)?{_COPY}\b[^;]{{0,60}}?\b(?:(?:sharded|split|divided|cut)\s(?P<ways>{_NUMBER})[\s-]ways?"
+    rf"|(?P<way>{_NUMBER})[\s-]way (?:tensor|sharded)|(?:aufgeteilt|geteilt|zerlegt) in (?P<teile>{_NUMBER}) Teile"
+    rf"|(?:découpée?s?|partagée?s?) en (?P<parts>{_NUMBER})(?: parts)?)\b",
+    re.IGNORECASE,
+)
+"""``two replicas, each sharded four ways``."""
 _COUNT = re.compile(rf"\b(?P<copies>{_NUMBER})\s(?:\w+\s)?{_COPY}\b", re.IGNORECASE)
 _PIPELINE = re.compile(r"\bpipelin|\bPP\d|\bstages?\b|Stufen?\b|étages?\b", re.IGNORECASE)
 
@@ -47,13 +54,14 @@ def strategy_of_layout(statements: tuple[Statement, ...], gpus_per_node: int, gp
     if any(_PIPELINE.search(NO_PIPELINE.sub("", s.text)) for s in prose):
         return None
     for statement in prose:
-        if hypothetical(statement):
+        if hypothetical(statement) and not RECOMMENDED.search(statement.text):
             continue
         found = _GROUPS.search(statement.text) or _EACH_ON.search(statement.text) or _PER_COPY.search(statement.text)
+        found = found or _WAYS.search(statement.text)
         if not found:
             continue
-        cards = _value(found["cards"])
-        counted = found if found.re is _GROUPS else _COUNT.search(statement.text)
+        cards = _value(next(said for name, said in found.groupdict().items() if name != "copies" and said))
+        counted = found if "copies" in found.groupdict() else _COUNT.search(statement.text)
         copies = _value(counted["copies"]) if counted else gpus // max(1, cards)
         if 1 <= cards <= gpus_per_node and copies >= 1 and cards * copies <= gpus:
             return Proposed(cards, 1, copies, 1, frozenset(("tp", "dp")), statement.line)

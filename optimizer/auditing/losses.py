@@ -55,7 +55,7 @@ def judge_losses(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     yield from _another(sentence, own)
     if not _FAILS.search(sentence.text) or not _REMAINS.search(sentence.text):
         return
-    remaining = _remaining(sentence, own)
+    remaining = replicas_left(sentence, own)
     if remaining is None:
         return
     for measure in sentence.measures:
@@ -74,7 +74,7 @@ def judge_losses(sentence: Sentence, own: Situation) -> Iterator[Claim]:
             yield from _load(sentence, measure, own, remaining)
 
 
-def _remaining(sentence: Sentence, own: Situation) -> int | None:
+def replicas_left(sentence: Sentence, own: Situation) -> int | None:
     """Replicas that remain; None where the sentence does not say what is lost, or it depends on the placement."""
     degrees, per_node = own.degrees, own.problem.hardware.gpus_per_node
     assert degrees is not None

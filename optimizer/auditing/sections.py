@@ -18,6 +18,13 @@ _NAME = re.compile(
 )
 
 
+THAT_ONE = re.compile(
+    r"\W*(?:(?:that|this|such an?) (?:variant|layout|option|arrangement|alternative|split|set-?up|configuration)|in that case|then"
+    r"|(?:diese|jene)[rs]? (?:Variante|Aufteilung|Alternative|Anordnung)|in diesem Fall|dann|dans ce cas"
+    r"|cette (?:variante|disposition|solution|option|configuration))\b",
+    re.IGNORECASE,
+)
+"""A sentence that goes on about the strategy of the one before."""
 _ALTERNATIVE = re.compile(
     r"\b(?:alternatives?|not chosen|rejected|discarded|for comparison|verworfen\w*|nicht gewählt\w*|zum Vergleich|écartée?s?|non retenue?s?"
     r"|rejetée?s?|à titre de comparaison)\b",

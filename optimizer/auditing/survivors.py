@@ -68,6 +68,14 @@ _CONTINUES = re.compile(
     r"|[a-zäöü]+)\s(?:\w+\s)?"
     r"(?:GPUs|Karten)\s(?:\w+\s)?weiter\b"
 )
+_SERVICE_GOES_ON = re.compile(
+    r"\b(?:service|system|everything|it|Dienst|Betrieb|System|alles|es|tout|il)\b[^.;]{0,30}?\b(?:on|with|auf|mit|sur|avec)\s"
+    r"(?:the\s|only\s|den\s|nur\s|les\s)?(?P<rest>(?:other|remaining|verbleibenden|übrigen|restlichen|autres)\s)?(?P<n>\d{1,2}|[a-zäöüéè]+)(?(rest)\b|\s"
+    r"(?:(?:others?|remaining|left|that remain|verbleibenden|übrigen|restlichen|anderen|autres|restants?|restantes?)\b"
+    r"|(?:GPUs?|cards?|Karten|cartes)\b))",
+    re.IGNORECASE,
+)
+"""``the service carries on with the other three``, of a single replica."""
 _ALL_STOPS = re.compile(
     r"\b(?:everything|the (?:whole |entire )?service|all (?:of it|service)|nothing (?:is left|remains|runs|works)|alles|der (?:ganze "
     r"|gesamte )?Dienst"
@@ -101,6 +109,13 @@ def judge_survivors(sentence: Sentence, own: Situation) -> Iterator[Claim]:
         if 0 < number < each:
             reason = f"A replica of {degrees.label} needs all of its {each} GPUs: with {number} it does not run."
             yield subject_claim(sentence, "refuted", reason, "replica", "GPUs of a replica", "=", f"{each}", said)
+            return
+    goes_on = _SERVICE_GOES_ON.search(sentence.text)
+    if goes_on and degrees.dp == 1 and each > 1 and not _negated(sentence, goes_on.start(), goes_on.end()):
+        said = goes_on["n"].lower()
+        if (int(said) if said.isdigit() else NUMBER_WORDS.get(said)) == each - 1:
+            reason = f"{degrees.label} is one replica over all of its {each} GPUs: without one of them nothing runs."
+            yield subject_claim(sentence, "refuted", reason, "service", "GPUs of a replica", "=", f"{each}", said)
             return
     lost = _lost(sentence, own)
     if lost is None or _OTHER.search(sentence.text):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from optimizer.auditing import audit
+from optimizer.auditing.context import Context
+from optimizer.auditing.judge import statements_of
 from optimizer.facts.problem import Problem
 from optimizer.reading.load import problem_from_dict
 
@@ -107,3 +109,94 @@ def test_what_follows_an_alternatives_command_is_about_it(llama: Problem) -> Non
     text = f"Not chosen:\n\n```\n{COMMAND}\n```\n\nThat layout would run {{}} on the sixteen GPUs."
     assert not verdicts(text.format("one replica"), llama) & BAD
     assert verdicts(text.format("two replicas"), llama) & BAD
+
+
+@pytest.fixture(scope="module")
+def predicted(llama: Problem) -> float:
+    """Requests/s within all limits, of two nodes with TP4·PP1·DP4, as the product itself gives it."""
+    value = Context(llama, statements_of("The plan is TP4·PP1·DP4.")).predicted["p_max_request_rate"]
+    assert value > 0
+    return value
+
+
+MOST = (
+    "All limits hold up to {} requests/s.",
+    "Alle Grenzwerte halten bis {} Anfragen/s.",
+    "Le service tient ses limites jusqu'à {} requêtes par seconde.",
+)
+
+
+@pytest.mark.parametrize("text", MOST)
+def test_the_rate_up_to_which_all_limits_hold(text: str, llama: Problem, predicted: float) -> None:
+    assert "confirmed" in verdicts(text.format(f"{predicted:.4g}"), llama)
+    assert verdicts(text.format(f"{predicted * 1.5:.4g}"), llama) & BAD
+    assert not verdicts(text.format(f"{predicted * 1.1:.4g}"), llama) & BAD
+
+
+SURVIVORS = (
+    "If one GPU fails, the remaining replicas still meet all limits at the full {} requests/s.",
+    "Fällt eine Karte aus, halten die übrigen Repliken alle Grenzwerte bei den vollen {} Anfragen/s.",
+    "Les trois répliques restantes tiennent les {} requêtes par seconde dans toutes les limites.",
+)
+
+
+@pytest.mark.parametrize("text", SURVIVORS)
+def test_what_survivors_carry(text: str, llama: Problem, predicted: float) -> None:
+    def at(rate: float) -> Problem:
+        workload = llama.workload.model_copy(update={"requests_per_s": rate})
+        return llama.model_copy(update={"workload": workload})
+
+    much, little = round(0.95 * predicted, 1), round(0.5 * predicted, 1)
+    assert verdicts(text.format(much), at(much)) & BAD
+    said = verdicts(text.format(little), at(little))
+    assert "confirmed" in said and not said & BAD
+
+
+ALONE = (
+    "If a GPU fails, the service carries on with the other {}.",
+    "Fällt eine Karte aus, läuft der Dienst auf den {} übrigen weiter.",
+    "Si une carte tombe en panne, le service continue sur les {} autres.",
+)
+
+
+@pytest.mark.parametrize(("text", "number"), [*zip(ALONE, ("seven", "sieben", "sept"), strict=True)])
+def test_a_single_replica_does_not_go_on(text: str, number: str, gemma: Problem) -> None:
+    assert verdicts(text.format(number), gemma, "The plan is TP8·PP1·DP1.") & BAD
+    assert not verdicts(text.format(number), gemma, "The plan is TP1·PP1·DP8.") & BAD
+
+
+WAYS = "We suggest two replicas of Llama-3.1-70B, each sharded {} ways."
+
+
+def test_a_variant_of_the_sentence_before(llama: Problem) -> None:
+    plan = WAYS.format("eight")
+    assert "confirmed" in verdicts("Every GPU keeps 17.6 GB of weights.", llama, plan)
+    text = (
+        "Had we gone for TP2, there would be eight replicas.\nThat variant would place {} GB of weights on every GPU."
+    )
+    assert not verdicts(text.format("70.6"), llama, plan) & BAD
+    assert verdicts(text.format("17.6"), llama, plan) != {"confirmed"}
+
+
+REST = (
+    ("The network gives 200 Gbit/s per node, or {} GB/s.", "25", "50"),
+    ("Das Netz hat 200 Gbit/s je Knoten, oder {} GB/s.", "25", "20"),
+    ("Le réseau offre 200 Gbit/s par nœud, ou {} Go/s.", "25", "12"),
+    ("Une carte consomme {} W.", "700", "400"),
+)
+
+
+@pytest.mark.parametrize(("text", "right", "wrong"), REST)
+def test_rates_in_bits_and_bytes_and_power(text: str, right: str, wrong: str) -> None:
+    problem = stated("h100-sxm-80gb", "llama3.1-70b", nodes=2)
+    hardware = problem.hardware.model_copy(update={"internode_gbit_per_s": 200})
+    problem = problem.model_copy(update={"hardware": hardware})
+    assert not verdicts(text.format(right), problem) & BAD
+    assert verdicts(text.format(wrong), problem) & BAD
+
+
+def test_formats_of_an_a100_in_french() -> None:
+    problem = stated("a100-sxm-40gb", "llama3.1-8b")
+    text = "Le passage en {} serait accéléré par les cœurs tensoriels de l'A100."
+    assert verdicts(text.format("FP8"), problem) & BAD
+    assert not verdicts(text.format("INT8"), problem) & BAD

@@ -67,12 +67,19 @@ def judge_whole(
     """
     recent = tuple(s for s in context.recent if 0 <= sentence.statement.line - s.statement.line <= 3)[-_RECENT:]
     for measure in sentence.measures:
-        if is_operand(sentence.text, measure) or _is_an_index(sentence, measure):
+        part = not measure.dimension and measure.start > 0 and _PARTITIVE.match(sentence.text)
+        if is_operand(sentence.text, measure) or _is_an_index(sentence, measure) or part:
             continue
         said = _judge(sentence, measure, context, own, ledger, names, inherited, recent)
         if said is not None:
             yield said
     context.recent.append(sentence)
+
+
+_PARTITIVE = re.compile(
+    r"\W*(?:of|von|sur)\s(?:its|the|all|den|seinen|ihren|ses|les)\s\d+\s[^,]{3,40},\s", re.IGNORECASE
+)
+"""``Of its 40 attention heads, each GPU of an instance computes ten``: numbers of what the sentence begins with."""
 
 
 def _is_an_index(sentence: Sentence, measure: Measure) -> bool:
