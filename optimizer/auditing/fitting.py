@@ -36,7 +36,9 @@ _HOLDS_IT = re.compile(
     r"(?:(?:these|those|such|our|of these|of those|\w+)\s)?(?P<cards>GPUs?|cards?|accelerators?|Karten?|cartes?"
     r"|[ABHL]\d{1,3}S?s?)\s(?:can|could|would|will|is able to"
     r"|kann|können|könnte|peut|peuvent)?\s?(?P<not>not\s|cannot\s)?"
-    r"(?:easily |just |still |alone |allein |problemlos )?(?:holds?|stores?|suffices?|(?:is|are) (?:enough|sufficient)|reicht|reichen"
+    r"(?:easily |just |still |alone |allein |problemlos )?(?:holds?|stores?|suffices?|"
+    r"(?:is|are|be) (?:large |big )?(?:enough|sufficient)|"
+    r"reicht|reichen"
     r"|fasst|fassen|contenir|suffit|suffisent|takes?)\b"
     r"(?:\s(?:it|them|the (?:weights|model|checkpoint)|le modèle|les poids|das Modell|die Gewichte"
     r"|for (?:it|them|the weights|the model)))?",
@@ -54,8 +56,18 @@ _COUNTS = {"a pair of": 2,
            "quatre": 4, "huit": 8}  # fmt: skip
 
 
+def _with_cards(sentence: Sentence) -> str:
+    """The sentence with "card" for the name of each GPU: "one card would be enough to hold it"."""
+    text = sentence.text
+    for gpu in reversed(sentence.gpus):
+        behind = re.sub(r"^ (?:NVL|SXM\d?|PCIe)\b", "", text[gpu.end :])
+        text = f"{text[: gpu.start]}card{behind}"
+    return text
+
+
 def held_by(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
-    found = _HOLDS_IT.search(sentence.text)
+    text = _with_cards(sentence)
+    found = _HOLDS_IT.search(text)
     if (
         not found
         or _CACHE.search(sentence.text)
@@ -63,7 +75,7 @@ def held_by(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cl
         or [t for t in sentence.terms if t.id("fits")]
         or any(m.dimension for m in sentence.measures)
         or sentence.strategies
-        or not _OF_MODEL.search(sentence.text[found.start() :])
+        or not _OF_MODEL.search(text[found.start() :])
     ):
         return
     meant = about(sentence, (0, len(sentence.text)), context, own)

@@ -34,6 +34,7 @@ from optimizer.auditing.predicates import judge_predicates
 from optimizer.auditing.proportions import judge_proportions
 from optimizer.auditing.rates import judge_rates
 from optimizer.auditing.reading import Statement, read_report
+from optimizer.auditing.remaining_shares import judge_remaining_shares
 from optimizer.auditing.replica_counts import judge_replica_counts
 from optimizer.auditing.row_fits import judge_row_fits
 from optimizer.auditing.scope_labels import with_scope_labels
@@ -183,6 +184,7 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_comparisons(sentence, context, own)
     said += judge_variants(sentence, own)
     said += judge_rates(sentence)
+    said += judge_remaining_shares(sentence)
     said += judge_availability(sentence)
     said += judge_proportions(sentence, own, words)
     said += judge_losses(sentence, own)

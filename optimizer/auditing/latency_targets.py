@@ -69,8 +69,13 @@ _DEMANDED = (
     r"(?:permitted|allowed|agreed|promised|demanded|required|guaranteed|zulässig\w*|erlaubt\w*|vereinbart\w*|zugesagt\w*|gefordert\w*"
     r"|verlangt\w*|autorisée?s?|admise?s?|convenue?s?|exigée?s?|promise?s?)"
 )
+_OF_TOKEN = (
+    r"(?:\s(?:for|on|of|für|pour|de)\s(?:the |a |each |den |das |ein |le |chaque |un )?"
+    r"(?:first token|output token|token|ersten Token|weiteren Token|Token|premier (?:token|jeton)|token|jeton))"
+)
+"""``the limit for the first token``."""
 _TIED_BEFORE = re.compile(
-    rf"\b(?:{_NOUN}\b(?:\s(?:for|of|on|there|here|für|dafür|davon|dort|pour|en|it|that|this|the|figure|der|die|das)\b){{0,3}}"
+    rf"\b(?:{_NOUN}\b{_OF_TOKEN}?(?:\s(?:at|bei|im|au)\sP\d{{2}})?(?:\s(?:for|of|on|there|here|für|dafür|davon|dort|pour|en|it|that|this|the|figure|der|die|das)\b){{0,3}}"
     rf"(?:\s(?:\w+\s){{0,2}}?(?:is|are|was|of|at|stands at|beträgt|liegt bei|ist|von|est de|est|de))?"
     rf"(?:\s(?:set|fixed|put|festgelegt|festgesetzt|gesetzt|fixée?|placée?)(?:\s(?:at|to|auf|bei|à|sur))?)?"
     rf"|(?:{_PAPER})\s(?:\w+\s)?(?:says?|states?|stipulates?|demands?|requires?|asks for|allows?|permits?|names?|sieht|verlangt|fordert"

@@ -59,7 +59,7 @@ def gpus_named(text: str) -> list[Named]:
 def _gpus(name: str, size: str, form: str) -> tuple[GpuFacts, ...]:
     short = re.sub(r"[^a-z0-9]", "", name.lower())
     entries = [one for one in catalog.names("gpus") if one.split("-")[0] == short]
-    if not entries and re.fullmatch(r"(?:rtx)?(?:pro)?\w?\d{4}", short):
+    if not entries and re.fullmatch(r"(?:rtx)?(?:pro)?\w?\d{4}(?:ada)?", short):
         full = short if short.startswith("rtx") else f"rtx{short}"
         entries = [one for one in catalog.names("gpus") if re.match(rf"{full}(?!\d)", one.replace("-", ""))]
         entries = entries or [

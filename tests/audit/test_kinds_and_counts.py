@@ -200,3 +200,21 @@ def test_formats_of_an_a100_in_french() -> None:
     text = "Le passage en {} serait accéléré par les cœurs tensoriels de l'A100."
     assert verdicts(text.format("FP8"), problem) & BAD
     assert not verdicts(text.format("INT8"), problem) & BAD
+
+
+FACTS = (
+    ("The RTX 6000 Ada reads its memory at {} GB/s.", "960", "2,039"),
+    ("One {} would be enough to hold the weights of Llama-3.1-70B.", "H200", "RTX 6000 Ada"),
+    ("The model itself stops at {} tokens.", "131,072", "16,380"),
+    ("Llama-3.1-70B: das Modell selbst endet bei {} Token.", "131.072", "40.000"),
+    ("The limit for the first token at P99 is {} ms and it is kept.", "2,000", "800"),
+    ("The first node gets 62.5 % of the requests, the second the remaining {} %.", "37.5", "47.5"),
+    ("Der erste Knoten trägt 60 % der Anfragen, der zweite die übrigen {} %.", "40", "30"),
+    ("Le premier serveur prend 70 % des requêtes, le second les {} % restants.", "30", "40"),
+)
+
+
+@pytest.mark.parametrize(("text", "right", "wrong"), FACTS)
+def test_facts_limits_and_shares(text: str, right: str, wrong: str, llama: Problem) -> None:
+    assert not verdicts(text.format(right), llama) & BAD
+    assert verdicts(text.format(wrong), llama) & BAD

@@ -179,7 +179,7 @@ def _agreed(
             yield right[0]
         elif (all(wrong) or (everywhere and any(wrong))) and key[1] not in taken:
             first = next(claims[0] for claims in wrong if claims)
-            aside = HYPOTHETICAL.search(names.without(sentence))
+            aside = HYPOTHETICAL.search(names.without(sentence)) and not _of_weights(first)
             if not aside and not _may_be_of_all(first, bool(meant.get(sentence)), sentence):
                 yield first
         else:
@@ -210,6 +210,11 @@ def _ledger_ids() -> frozenset[str]:
 def _of_ledger(claim: Claim) -> bool:
     """Whether a claim is about a fact, and not arithmetic over the report's own figures."""
     return claim.parsed is None or claim.parsed.quantity.split("/")[0] in _ledger_ids() or ":" in claim.parsed.quantity
+
+
+def _of_weights(claim: Claim) -> bool:
+    """Whether it is about what holds the weights, which is so whatever is proposed."""
+    return claim.parsed is not None and claim.parsed.quantity == "weights" and claim.parsed.relation in ("≤", ">")
 
 
 def _may_be_of_all(claim: Claim, named: bool, sentence: str) -> bool:
