@@ -39,7 +39,7 @@ from optimizer.auditing.replica_counts import judge_replica_counts
 from optimizer.auditing.row_fits import judge_row_fits
 from optimizer.auditing.scope_labels import with_scope_labels
 from optimizer.auditing.scored import judge_scored
-from optimizer.auditing.sections import THAT_ONE, Variants
+from optimizer.auditing.sections import IN_THAT_CASE, THAT_ONE, Variants
 from optimizer.auditing.sentences import Sentence, parts_of, sentences_of
 from optimizer.auditing.served_rates import LARGEST, ceilings, judge_served_rates
 from optimizer.auditing.sheets import with_sheets
@@ -131,7 +131,10 @@ def judged(context: Context) -> dict[int, list[SentenceClaim]]:
                 elif not sentence.strategies and THAT_ONE.match(sentence.text) and statement.line - before[0] <= 1:
                     sentence = replace(sentence, strategies=before[1])
                 before = (statement.line, sentence.strategies)
-                found[statement.line] += _of(sentence, _sentence_claims(sentence, context, words, own))
+                said = _sentence_claims(sentence, context, words, own)
+                if IN_THAT_CASE.match(sentence.text) and not sentence.strategies:
+                    said = [one for one in said if one.verdict != "refuted"]  # of what, no line before it tells
+                found[statement.line] += _of(sentence, said)
                 told[statement.line] += [sentence.text] * (len(found[statement.line]) - len(told[statement.line]))
             found[statement.line] += worked_cells(statement, context)
             found[statement.line] += row_fits(statement, context)

@@ -25,6 +25,12 @@ THAT_ONE = re.compile(
     re.IGNORECASE,
 )
 """A sentence that goes on about the strategy of the one before."""
+IN_THAT_CASE = re.compile(
+    r"\W*(?:in that case|that (?:variant|alternative|option)|in diesem Fall|(?:diese|jene) (?:Variante|Alternative)|dans ce cas"
+    r"|cette (?:variante|option))\b",
+    re.IGNORECASE,
+)
+"""The same where it cannot be the strategy proposed."""
 _ALTERNATIVE = re.compile(
     r"\b(?:alternatives?|not chosen|rejected|discarded|for comparison|verworfen\w*|nicht gewählt\w*|zum Vergleich|écartée?s?|non retenue?s?"
     r"|rejetée?s?|à titre de comparaison)\b",

@@ -28,6 +28,13 @@ _UP_TO = re.compile(
     re.IGNORECASE,
 )
 _MORE = re.compile(r"\b(?:more than|mehr als|über|plus de)\s$", re.IGNORECASE)
+_OTHERWISE = re.compile(
+    r"\b(?:bursts?|peaks?|briefly|seconds?|minutes?|more|another|new|further|additional|larger|bigger|tests?|tested|measured|benchmark\w*"
+    r"|Spitzen?|kurz\w*|Sekunden?|Minuten?|weitere\w*|neue\w*|größere\w*|gemessen\w*|Tests?|rafales?|pics?|pointes?|secondes?"
+    r"|nouve\w+|supplémentaires?|mesurée?s?|essais?|each|je|chaque|chacune?)\b",
+    re.IGNORECASE,
+)
+"""Words of another load, hardware or source than the prediction's: a higher rate may then be right."""
 _LEFT = re.compile(
     r"\b(?:surviv\w+|remaining|what (?:is left|remains)|übrig\w*|verbleibend\w*|restlich\w*|restante?s?|survivant\w*)\b",
     re.IGNORECASE,
@@ -87,9 +94,16 @@ def _most(sentence: Sentence, rate: Measure, most: float) -> Iterator[Claim]:
     reason = f"All limits hold up to {most:.4g} requests/s as predicted"
     if rate.says(most, NEAR):
         yield figure_claim(sentence, "confirmed", reason + ".", rate, f"{most:.4g} requests/s", LARGEST, "≤")
-    elif rate.value > FAR * most and not rate.hedged and not denied:
+    elif rate.value > FAR * most and not rate.hedged and not denied and not _is_otherwise(sentence):
         said = f"{reason}, not {rate.text}."
         yield figure_claim(sentence, "refuted", said, rate, f"{most:.4g} requests/s", LARGEST, "≤")
+
+
+def _is_otherwise(sentence: Sentence) -> bool:
+    """Whether it may be about another load, number format or machine; "requests per second" says none of it."""
+    text = re.sub(r"\b(?:per|pro|par|je|a)\s(?:second|Sekunde|seconde)\b", "", sentence.text)
+    named = bool(sentence.gpus) or any(t.id("precisions") for t in sentence.terms)
+    return named or sentence.has("hypothetical") or bool(_OTHERWISE.search(text))
 
 
 def _survivors(sentence: Sentence, rate: Measure, own: Situation, most: float) -> Iterator[Claim]:

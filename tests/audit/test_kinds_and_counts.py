@@ -65,6 +65,9 @@ TRUE = (
     "Die 64 Query-Köpfe ergeben mit TP4 sechzehn je GPU.",
     "With TP8 and PP2 each GPU would keep 8.8 GB of weights.",
     "10 requests/s with 1,500 tokens in and 300 out: 3,000 tokens/s to be generated.",
+    "Half as many cards would do.\nIn that case the weights take 70.6 GB per GPU.",
+    "Up to 200 requests/s in bursts stay within the limits for ten seconds.",
+    "Alle Grenzwerte halten mit FP8 bis 200 Anfragen/s.",
     "If we had two more servers, eight replicas of four cards would fit.",
 )
 
