@@ -84,7 +84,7 @@ def solve_cluster_models(
         said = [*answer.explanation, *sentences(problem, answer)]
         if answer.status == "optimal" and reasons:
             patience = Clock(EXCHANGED_WITHIN_S if left.limit_s is None else left.left_s, ctrl_c)
-            moved = exchanges(problem, solver, known, patience)
+            moved = exchanges(problem, solver, patience)
             said += [one.sentence for one in moved]
             said += one_more_node(problem, found.best, patience)
             answer = replace(answer, exchange=moved)

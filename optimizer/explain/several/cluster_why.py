@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from optimizer.explain.common.numbers import amount, count, listing, milliseconds
 from optimizer.facts.cluster_models import ClusterModelsProblem
 from optimizer.facts.several import WEIGHT_STEPS
@@ -9,11 +11,13 @@ from optimizer.results.cluster_models import ClusterModelsAnswer, GroupExchange,
 from optimizer.search.common.clock import Clock
 from optimizer.search.inventory.plan import Plan, parts_of
 from optimizer.search.several.cluster_model import SharedMaster
-from optimizer.search.several.cluster_solve import SharedFound, SharedSolver, SharedSplit, TablesOfModels
+from optimizer.search.several.cluster_solve import SharedFound, SharedSolver, SharedSplit
 
 TIGHT = 0.1
 """Rules with less than this share of their limit to spare are named."""
 UNTOLD = ("gpus_free", "pool_share")
+ONE_WITHIN_S = 2.0
+"""Seconds for one question beside the answer: what takes longer is left out, and the others have their turn."""
 
 
 def sentences(problem: ClusterModelsProblem, answer: ClusterModelsAnswer) -> list[str]:
@@ -65,9 +69,7 @@ def _close(share: InventoryShare) -> list[str]:
     return found
 
 
-def exchanges(
-    problem: ClusterModelsProblem, solver: SharedSolver, known: TablesOfModels, clock: Clock
-) -> tuple[GroupExchange, ...]:
+def exchanges(problem: ClusterModelsProblem, solver: SharedSolver, clock: Clock) -> tuple[GroupExchange, ...]:
     """For every model and group the best split in which it has more GPUs of it, and the best in which it has fewer."""
     split = solver.best
     if split is None or len(problem.models) < 2:
@@ -93,11 +95,17 @@ def exchanges(
                     gpus = master.gpus_on(number, index)
                     master.model.add(gpus >= mine + 1 if direction == "more" else gpus <= mine - 1)
 
-                other_solver = SharedSolver(problem, known, deadline=clock.deadline, adjust=adjust, ctrl_c=clock.ctrl_c)
+                other_solver = solver.beside(adjust, _turn(clock))
                 other = other_solver.run()
                 if other.status in ("optimal", "infeasible"):
                     found.append(_exchange(problem, split, other_solver, other, served.name, group.name, direction))
     return tuple(found)
+
+
+def _turn(clock: Clock) -> float:
+    """When a question ends, of the monotonic clock."""
+    end = time.monotonic() + ONE_WITHIN_S
+    return end if clock.deadline is None else min(end, clock.deadline)
 
 
 def gpus_of(problem: ClusterModelsProblem, solver: SharedSolver, split: SharedSplit) -> dict[str, dict[str, int]]:
@@ -154,7 +162,7 @@ def one_more_node(problem: ClusterModelsProblem, split: SharedSplit, clock: Cloc
         groups = list(problem.groups)
         groups[index] = group.model_copy(update={"nodes": group.nodes + 1})
         more = problem.with_groups(tuple(groups))
-        other = SharedSolver(more, deadline=clock.deadline, ctrl_c=clock.ctrl_c).run()
+        other = SharedSolver(more, deadline=_turn(clock), ctrl_c=clock.ctrl_c).run()
         if other.status != "optimal" or other.best is None:
             continue
         gained = (split.goal(problem) - other.best.goal(more)) / WEIGHT_STEPS

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,6 +135,15 @@ class SharedSolver:
 
     # Questions
 
+    def beside(self, adjust: Adjust, deadline: float | None) -> SharedSolver:
+        """The same question with something asked beside it, by another adjustment: what is known of plans and bounds is shared."""
+        other = copy(self)
+        other.adjust, other.deadline, other.progress, other.started = adjust, deadline, None, time.monotonic()
+        other.best, other.bound, other.floor, other.rounds = None, -(10**18), -(10**18), 0
+        # Places that were not settled are none of the other's: its own are looked for.
+        other._stood, other._unsettled = {}, False
+        return other
+
     def any(self) -> SharedFound:
         """Any split that keeps every rule, with few GPUs, or the proof that there is none."""
         # What beats a candidate keeps every rule in its place: where those that no other beats have no split, there is none.
@@ -149,7 +159,9 @@ class SharedSolver:
             if status != "unknown":
                 master.hint(master.plans(solver))
             for cuts, one in zip(self._cuts, master.masters, strict=True):
+                known = cuts.told[-LAST_CUTS:]
                 cuts.first(one)
+                cuts.again(one, known)
         status = self._tiers(master)
         if status == "optimal" and self.best is not None and not self._proved():
             # A candidate that another beats may still be part of a better split: its own times are looked at.
