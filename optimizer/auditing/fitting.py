@@ -102,6 +102,9 @@ def held_by(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cl
         )
 
 
+_A_MODEL_OF = re.compile(r"\b(?:an?|un|ein) (?:model of|modèle de|Modell (?:von|mit)) (?:\w+ )?$", re.IGNORECASE)
+
+
 def denies_fit(sentence: Sentence) -> bool:
     """Whether it is denied that something fits: "without quantisation", "ohne Weiteres" say how it is, and deny nothing."""
     return any(t.id("negation") and t.text.casefold() not in ("without", "ohne", "sans") for t in sentence.terms)
@@ -150,8 +153,11 @@ def fits_on(sentence: Sentence, context: Context, own: Situation) -> Iterator[Cl
     if tight:
         return
     needs = [one.values["weights"] for one in meant.situations if "weights" in one.values]
-    if not needs:
-        return
+    of_a_model = [
+        m for m in sentence.measures if m.dimension == "bytes" and _A_MODEL_OF.search(sentence.text[: m.start])
+    ]
+    if not needs or any(not m.says(need, 0.05) for m in of_a_model for need in needs):
+        return  # "a model of 40 GB fits on one card": another one
     rooms = []
     for one in meant.situations:
         room = max(sizes[0].values) if sizes else max(one.values["memory"], one.values["nominal_memory"])

@@ -32,8 +32,15 @@ _ROOM = re.compile(
 _OTHER_HARDWARE = re.compile(
     r"\b(?:if we had|more|further|additional|another|third|second|next|new|later|extra|bought|weiter\w*|zusätzlich\w*|mehr|"
     r"dritte\w*|neue\w*"
-    r"|später|supplémentaires?|plus de|nouve\w+|autre|together with|each|per|pro|je|par)\b",
+    r"|später|supplémentaires?|plus de|nouve\w+|autre|together with|twice|double|doppelt\w*|deux fois|each|per|pro|je|par)\b",
     re.IGNORECASE,
+)
+_OF_EACH = re.compile(
+    r"\s(?:per|on (?:each|every|one)|in each|each|je|pro|auf (?:jedem|einem)|par|sur chaque)\b", re.IGNORECASE
+)
+"""``eight cards per node``: a part of what they take."""
+_ON_CARDS = re.compile(
+    rf"\b(?:on|auf|sur)\s(?:the\s|den\s|les\s)?(?P<k>\d{{1,4}}|{_WORDS})\s(?:\w+\s)?{_CARDS}\b", re.IGNORECASE
 )
 _NODE = re.compile(r"\b(?:server|node|machine|box|host|Knoten|Rechner|Maschine|serveur|nœud)\b", re.IGNORECASE)
 
@@ -48,7 +55,7 @@ def judge_replica_counts(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     used = _USE.match(behind[of_cards.end() :]) if of_cards else None
     if of_cards and used:
         each, said = _number(of_cards["m"]), _number(used["k"])
-        if not sentence.has("negation"):
+        if not sentence.has("negation") and not _OF_EACH.match(behind[of_cards.end() + used.end() :]):
             reason = f"{number} replicas × {each} GPUs = {number * each} GPUs"
             right = said == number * each
             yield subject_claim(
@@ -65,6 +72,9 @@ def _room(sentence: Sentence, own: Situation, number: int, each: int | None) -> 
         return
     hardware = own.problem.hardware
     total = hardware.gpus_per_node if _NODE.search(sentence.text) else hardware.gpus
+    on = _ON_CARDS.search(sentence.text)
+    if on and _number(on["k"]) != total:
+        return
     needed = number * each
     denied = sentence.has("negation")
     if (needed < total) or (denied and needed == total):
