@@ -29,7 +29,7 @@ _ROOM = re.compile(
     r"|logeraient|logent|donneraient|donnent|formeraient|possibles?)\b",
     re.IGNORECASE,
 )
-_OTHER_HARDWARE = re.compile(
+OTHER_HARDWARE = re.compile(
     r"\b(?:if we had|more|further|additional|another|third|second|next|new|later|extra|bought|weiter\w*|zusätzlich\w*|mehr|"
     r"dritte\w*|neue\w*"
     r"|später|supplémentaires?|plus de|nouve\w+|autre|together with|twice|double|doppelt\w*|deux fois|each|per|pro|je|par)\b",
@@ -68,7 +68,7 @@ def judge_replica_counts(sentence: Sentence, own: Situation) -> Iterator[Claim]:
 
 def _room(sentence: Sentence, own: Situation, number: int, each: int | None) -> Iterator[Claim]:
     """``N replicas of M cards would fit``: against the GPUs of the problem, or of the one node that is spoken of."""
-    if not each or not own.own_hardware or not _ROOM.search(sentence.text) or _OTHER_HARDWARE.search(sentence.text):
+    if not each or not own.own_hardware or not _ROOM.search(sentence.text) or OTHER_HARDWARE.search(sentence.text):
         return
     hardware = own.problem.hardware
     total = hardware.gpus_per_node if _NODE.search(sentence.text) else hardware.gpus

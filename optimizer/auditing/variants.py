@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.measures import Measure
+from optimizer.auditing.replica_counts import OTHER_HARDWARE
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim, Parsed, Verdict
 
@@ -50,7 +51,7 @@ def judge_variants(sentence: Sentence, own: Situation) -> Iterator[Claim]:
         why = f"a replica of {label} takes {each} GPUs; {total} GPUs hold {most} of them"
         if count == most:
             yield _say(sentence, replicas[0], "confirmed", f"{why[0].upper()}{why[1:]}.", "replicas", f"{most}")
-        elif count > most and not _PART.search(sentence.text):
+        elif count > most and not (_PART.search(sentence.text) or OTHER_HARDWARE.search(sentence.text)):
             yield _say(
                 sentence, replicas[0], "refuted", f"{why[0].upper()}{why[1:]}, not {count:,.0f}.", "replicas", f"{most}"
             )

@@ -60,6 +60,7 @@ GEMMA = (
     ("In the ten global layers a token takes {} KiB of cache.", "80", "40"),
 )
 TRUE = (
+    "Up to 16 replicas would be possible at TP2 with twice the hardware.",
     "Ungeteilt belegen die Gewichte 141 GB.",
     "The 8 KV heads over TP4 leave two per GPU.",
     "Die 64 Query-Köpfe ergeben mit TP4 sechzehn je GPU.",
