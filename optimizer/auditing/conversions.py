@@ -38,6 +38,14 @@ _BOTH_WAYS = re.compile(
     re.IGNORECASE,
 )
 
+_CARRIES = re.compile(
+    r"\s(?:\w+\s){0,2}?(?:carries|carry|transports?|transporte|moves?|trägt|tragen|transportiert|überträgt|übertragen|bewegt"
+    r"|fait passer|véhicule)\s(?:about\s|some\s|rund\s|etwa\s|environ\s|up to\s|bis zu\s|jusqu'à\s)?",
+    re.IGNORECASE,
+)
+"""``a link of 25 Gbit/s carries 3.1 GB/s``: more than that it cannot."""
+_SEVERAL = re.compile(r"\d\s?[×x*]\s?$|\b(?:two|four|eight|zwei|vier|acht|deux|quatre|huit)\b", re.IGNORECASE)
+
 _NEARLY = re.compile(
     r"(?:\s[^\d,;.()]{2,30})?,?\s?\(?(?:which is |that is |das sind |soit )?(?:a (?:bit|little|touch)|slightly|just|etwas|knapp"
     r"|gut|un peu)\s"
@@ -68,6 +76,12 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
             in_bytes and bool(_OR_AFTER_WORDS.fullmatch(gap)) and not _BOTH_WAYS.search(sentence.text)
         )
         explicit = explicit or bool(_BRACKET_AFTER_NOUN.fullmatch(gap))
+        if in_bytes and _CARRIES.fullmatch(gap) and not _SEVERAL.search(sentence.text[: first.start]):
+            if first.value * 1.02 < second.value and not _BOTH_WAYS.search(sentence.text) and not second.hedged:
+                expected = _as(first, second)
+                reason = f"{first.text} is {expected}, not {second.text}."
+                yield figure_claim(sentence, "refuted", reason, second, expected, "unit conversion")
+            continue
         if _NEARLY.fullmatch(gap):
             yield from _restated(sentence, first, second)
             continue

@@ -64,6 +64,7 @@ def judge_implied(sentence: Sentence, context: Context, own: Situation) -> Itera
         if (
             own.degrees is not None
             and not sentence.strategies
+            and (result.measure.dimension or not _WRITTEN_OUT.search(sentence.text))
             and (not sentence.has("hypothetical") or LOST.search(sentence.text))
         ):
             typed += own_counts(result, typed, own, sentence.text) if _counted(own, context) else []
@@ -127,6 +128,8 @@ def _of_tokens(sentence: Sentence, result: Typed, operands: list[Typed], own: Si
     )  # fmt: skip
 
 
+_WRITTEN_OUT = re.compile(r"\d\s(?:[^\W\d]+\s){0,2}[×✕*x]\s?\d")
+"""``3 nodes × 4 cards``: a sentence that writes its factors out leaves none of them unsaid."""
 _BACK = re.compile(
     r"\b(?:that|this|these|those|split|spread|divided|shared|das|dies|diese|verteilt|aufgeteilt|cela|ce qui"
     r"|ceci|half|Hälfte|moitié|réparti\w*|divisé\w*|partagé\w*)\b",
@@ -201,10 +204,14 @@ def _judged(sentence: Sentence, result: Typed, operands: list[Typed], own: Situa
     bound, denied = bound_of(sentence, measure), sentence.denied_bound(measure)
     for value, written in expected.items():
         for times in (1.0,) if value in exact else loose:
-            bounded = (bound is not None or denied is not None) and (
-                value * scale * times >= measure.value * 0.988
-                if denied == "≥" or (denied is None and bound is not None and bound.id("at_least"))
-                else value * scale * times <= measure.value * 1.012
+            bounded = (
+                (measure.dimension != "W" or measure.bounds_power)
+                and (bound is not None or denied is not None)
+                and (
+                    value * scale * times >= measure.value * 0.988
+                    if denied == "≥" or (denied is None and bound is not None and bound.id("at_least"))
+                    else value * scale * times <= measure.value * 1.012
+                )
             )
             if bounded or measure.says(value * scale * times, near):
                 return _say(sentence, measure, "confirmed", value * scale * times, written)

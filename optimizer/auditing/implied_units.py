@@ -152,6 +152,9 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
             return _scaled(measure, "money/million", (1.0,))
         if _THOUSAND_TOKENS.search(text):
             return _scaled(measure, "money/million", (1000.0,))
+        over = None if behind else _DAYS_BEHIND.match(after)
+        if over:
+            return _scaled(measure, "money/h", (1.0 / (24.0 * float(over["n"])),))
         named = {behind["period"].lower()} if behind else periods if len(periods) == 1 else _said_before(before)
         if not behind and len(periods) > 1 and not named:
             return measure  # which of the periods it is for does not follow
@@ -187,6 +190,12 @@ _TOKENS_A_SECOND = re.compile(
 )
 """``10,800 tokens of prompts every second``: a rate, with what they are of between it and its unit."""
 _HOURS = re.compile(r"\b(?P<n>[1-9]\d{1,3})\s(?:hours|Stunden|heures)\b(?!\s(?:a|per|each|pro|par))", re.IGNORECASE)
+_DAYS_BEHIND = re.compile(
+    r"\s?(?:[€$£]|dollars?|euros?|Dollar|Euro|USD|EUR)?\s?(?:for|over|in|für|pour|sur|en)\s(?:the\s|die\s|les\s)?(?P<n>[1-9]\d{0,2})\s"
+    r"(?:days|Tage|Tagen|jours)\b",
+    re.IGNORECASE,
+)
+"""``4,608 dollars for 30 days``: the period right behind a sum is its own, whichever another figure has."""
 _DAYS = re.compile(
     rf"\b(?P<n>\d{{1,3}}|{'|'.join(w for w in NUMBER_WORDS if w.isalpha())})\s(?:days|Tagen?|jours)\b", re.IGNORECASE
 )

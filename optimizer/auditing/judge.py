@@ -44,6 +44,7 @@ from optimizer.auditing.sentences import Sentence, parts_of, sentences_of
 from optimizer.auditing.served_rates import LARGEST, ceilings, judge_served_rates
 from optimizer.auditing.sheets import with_sheets
 from optimizer.auditing.situations import own_situation
+from optimizer.auditing.stated_factors import judge_all_lost, judge_stated_factors, without_other_factors
 from optimizer.auditing.strategies import Mention
 from optimizer.auditing.strategy_claims import judge_strategy
 from optimizer.auditing.survivors import judge_survivors
@@ -198,8 +199,11 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_more_or_less(sentence, context, own)
     said += judge_cached_lengths(sentence, context, own)
     said += judge_worked_words(sentence, own)
+    said += judge_stated_factors(sentence)
+    said += judge_all_lost(sentence, own)
     taken = {claim.stated for claim in said if claim.stated}
     said += judge_scored(sentence, context, own, taken)
+    said = without_other_factors(sentence, said)
     most = ceilings(sentence)
     return [c for c in said if not (c.stated in most and c.verdict == "refuted" and not _of_largest(c))]
 

@@ -20,7 +20,12 @@ WINDOW = re.compile(
 
 UNDIVIDED = re.compile(
     r"\b(?:unsharded|undivided|unsplit|in one piece|not (?:sharded|split)|without (?:sharding|splitting)|ungeteilt\w*|unaufgeteilt\w*"
-    r"|am Stück|ohne Aufteilung|non (?:réparti|divisé|découpé)\w*|sans (?:répartition|découpage)|en un seul morceau)\b",
+    r"|am Stück|ohne Aufteilung|non (?:réparti|divisé|découpé)\w*|sans (?:répartition|découpage)|en un seul morceau)\b"
+    r"|\b(?:fits?|passen|passt|tien(?:t|nent)|loge(?:nt)?)\s(?:\w+\s){0,2}?(?:on|onto|in|into|auf|sur|dans)\s(?:a single|only one"
+    r"|just one|one"
+    r"|eine einzige|eine einzelne|eine|une seule|une unique)\s(?:GPU|card|Karte|carte|[A-Z]{1,3}\d{1,3}X?S?)\b"
+    r"|\bune seule carte\b[^.;]{0,25}\b(?:suffit|peut|contient)|\b(?:a single|one) (?:card|GPU)\b[^.;]{0,25}\b(?:is enough|suffices"
+    r"|holds|can hold)\b|\beine (?:einzige |einzelne )?Karte\b[^.;]{0,25}\b(?:reicht|genügt|fasst)\b",
     re.IGNORECASE,
 )
 """``even unsharded, the 54 GB fit on one card``: all of the weights, whatever the strategy divides."""

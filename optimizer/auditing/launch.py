@@ -92,7 +92,12 @@ def _degree(flag: Flag, which: str, context: Context) -> Iterator[Claim]:
     total = context.problem.hardware.gpus
     if stated != right and flag.line in alternative_lines(context.statements):
         return  # the command of what was not chosen
-    if stated != right and which in proposed.named:
+    nodes = context.problem.hardware.nodes
+    if stated != right and which == "dp" and stated * nodes == right and _an_engine_a_node(flag, context):
+        yield _say(
+            flag, "confirmed", f"{nodes} engines of {stated} ranks make the {right} of {proposed.label}.", f"{stated}"
+        )
+    elif stated != right and which in proposed.named:
         yield _say(
             flag,
             "contradicted",
@@ -112,6 +117,30 @@ def _degree(flag: Flag, which: str, context: Context) -> Iterator[Claim]:
         )
     else:
         yield _say(flag, "confirmed", f"It agrees with {proposed.label}.", f"{right}")
+
+
+_ENGINE = re.compile(
+    r"\b(?:one|an) (?:engine|server|instance|process) (?:a|per|on each|on every|for each) (?:node|machine|host)\b"
+    r"|\b(?:eine|je eine) (?:Engine|Instanz) (?:je|pro|auf jedem) (?:Knoten|Rechner|Server)\b"
+    r"|\b(?:un|une) (?:moteur|instance) (?:par|sur chaque) (?:nœud|machine|serveur)\b",
+    re.IGNORECASE,
+)
+_SEATS = re.compile(
+    r"\b(?:at most|up to|no more than|höchstens|bis zu|au plus|jusqu'à)\s(?P<n>\d{1,5})\s(?:sequences|requests|Sequenzen|Anfragen|séquences"
+    r"|requêtes)\s(?:per|a|on each|je|pro|par)\s(?:rank|replica|Rang|Replikat|rang|réplique)\b",
+    re.IGNORECASE,
+)
+_ABOVE = 10
+"""Lines above a flag in which its command is introduced."""
+
+
+def _introduction(flag: Flag, context: Context) -> list[Statement]:
+    return [s for s in context.statements if 0 < flag.line - s.line <= _ABOVE and s.line not in context.command_lines]
+
+
+def _an_engine_a_node(flag: Flag, context: Context) -> bool:
+    """Whether each node runs an engine of its own, which has its part of the ranks."""
+    return any(_ENGINE.search(statement.text) for statement in _introduction(flag, context))
 
 
 def _whole(value: str) -> int | None:
@@ -139,6 +168,13 @@ def _sequences(flag: Flag, context: Context) -> Iterator[Claim]:
             + (f", beyond the limit of {limit:,} that the problem sets." if value > limit else "."),
             plain_number(first.value),
         )
+    elif told := [
+        (s, found)
+        for s in _introduction(flag, context)
+        if (found := _SEATS.search(s.text)) and int(found["n"]) != value
+    ]:
+        above, found = told[-1]
+        yield _say(flag, "contradicted", f"Line {above.line} gives {found.group()}, not {value:,}.", found["n"])
     elif value > limit:
         yield _say(
             flag,

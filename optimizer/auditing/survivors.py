@@ -14,6 +14,7 @@ from optimizer.auditing.claims import figure_claim, subject_claim, verdict_of
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.measures import NUMBER_WORDS
 from optimizer.auditing.sentences import Sentence
+from optimizer.auditing.stated_factors import ALL_LOST
 from optimizer.results.audit import Claim
 
 _FAILS = re.compile(
@@ -99,7 +100,7 @@ def judge_survivors(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     if degrees is None or not own.own_hardware or sentence.models or sentence.strategies or sentence.has("past"):
         return
     fails = _FAILS.search(sentence.text)
-    if not fails:
+    if not fails or ALL_LOST.search(sentence.text):
         return
     each = degrees.tp * degrees.pp
     went_on = _GOES_ON.search(sentence.text) or _CONTINUES.search(sentence.text)
