@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from optimizer.auditing.claims import subject_claim, verdict_of
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.measures import NUMBER_WORDS, shown
+from optimizer.auditing.measures import shown
+from optimizer.auditing.number_words import NUMBER_WORD, NUMBER_WORDS
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import on_gpu
 from optimizer.results.audit import Claim
@@ -21,7 +22,7 @@ from optimizer.results.audit import Claim
 OFF = 0.125
 """Relative: a factor in words that is nearer than this is not called wrong."""
 NEAR = 0.06
-_NUMBER = rf"(?:\d{{1,3}}(?:[.,]\d+)?|{'|'.join(sorted((re.escape(w) for w in NUMBER_WORDS), key=len, reverse=True))})"
+_NUMBER = rf"(?:\d{{1,3}}(?:[.,]\d+)?|{NUMBER_WORD})"
 _WORDS: tuple[tuple[str, float], ...] = (
     (r"half (?:as much )?again|one and a half times|anderthalb(?:mal|fache\w*)|(?:une )?fois et demie", 1.5),
     (r"(?:three|3) quarters of|drei Viertel (?:des|der|von)|(?:les )?trois quarts (?:de|du)", 0.75),

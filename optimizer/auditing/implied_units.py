@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from optimizer.auditing.measures import NUMBER_WORDS, PERIODS, Measure, unit_of, units_in
+from optimizer.auditing.measures import PERIODS, Measure, unit_of, units_in
+from optimizer.auditing.number_words import NUMBER_WORDS
 
 _PERIOD = (
     r"(?:per|an|a|one|each|every|in an|in a|over a|over an|pro|je|am|im|in der|in einer|par|en une|sur une|à l'|l'|l’|/)\s?"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 
-from optimizer.auditing.measures import NUMBER_WORDS
+from optimizer.auditing.number_words import NUMBER_WORD, count_of
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.strategies import GPU_NAME, RECOMMENDED, Proposed, hypothetical
 
-_NUMBER = rf"(?:\d{{1,3}}|{'|'.join(sorted((re.escape(w) for w in NUMBER_WORDS), key=len, reverse=True))})"
+_NUMBER = rf"(?:\d{{1,3}}|{NUMBER_WORD})"
 _COPY = (
     r"(?:replicas?|copies|copy|instances?|engines?|Exemplare?n?s?|Instanz(?:en)?|Kopien?|Replikate?n?s?|Repliken?|répliques?|moteurs?"
     r"|copies?|exemplaires?)"
@@ -60,13 +60,9 @@ def strategy_of_layout(statements: tuple[Statement, ...], gpus_per_node: int, gp
         found = found or _WAYS.search(statement.text)
         if not found:
             continue
-        cards = _value(next(said for name, said in found.groupdict().items() if name != "copies" and said))
+        cards = count_of(next(said for name, said in found.groupdict().items() if name != "copies" and said))
         counted = found if "copies" in found.groupdict() else _COUNT.search(statement.text)
-        copies = _value(counted["copies"]) if counted else gpus // max(1, cards)
+        copies = count_of(counted["copies"]) if counted else gpus // max(1, cards)
         if 1 <= cards <= gpus_per_node and copies >= 1 and cards * copies <= gpus:
             return Proposed(cards, 1, copies, 1, frozenset(("tp", "dp")), statement.line)
     return None
-
-
-def _value(word: str) -> int:
-    return int(word) if word.isdigit() else int(NUMBER_WORDS[word.lower()])

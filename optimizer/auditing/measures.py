@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+from optimizer.auditing.number_words import NUMBER_WORD, NUMBER_WORDS
+
 MOST_ROUNDING = 0.35
 """Relative: ``1 GiB`` does not stand for half of it, although it rounds to it."""
 
@@ -18,20 +20,6 @@ _NUMBER = (
     rf"\d{{1,3}}(?:,\d{{3}})+(?!\d)(?:\.\d+)?|\d{{1,3}}(?:\.\d{{3}})+(?!\d)(?:,\d+)?|\d{{1,3}}(?:['’]\d{{3}})+(?!\d)(?:[.,]\d+)?"
     rf"|\d{{1,3}}(?:{_SPACE}\d{{3}})+(?![\d])(?:,\d+)?|\d+(?:[.,]\d+)?(?:[eE][+-]?\d{{1,2}})?"
 )
-NUMBER_WORDS = {
-    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10,
-    "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "eighteen": 18, "twenty": 20,
-    "twenty-four": 24, "thirty": 30, "thirty-two": 32, "forty": 40, "forty-eight": 48, "fifty": 50, "sixty": 60,
-    "sixty-four": 64, "eighty": 80, "ninety": 90, "hundred": 100, "single": 1, "pair": 2, "dozen": 12, "both": 2,
-    "eins": 1, "zwei": 2, "drei": 3, "vier": 4, "fünf": 5, "sechs": 6, "sieben": 7, "acht": 8, "neun": 9, "zehn": 10,
-    "elf": 11, "zwölf": 12, "dreizehn": 13, "vierzehn": 14, "sechzehn": 16, "zwanzig": 20, "vierundzwanzig": 24,
-    "dreißig": 30, "zweiunddreißig": 32, "vierzig": 40, "fünfzig": 50, "sechzig": 60, "vierundsechzig": 64, "achtzig": 80,
-    "hundert": 100, "thousand": 1000, "tausend": 1000, "mille": 1000, "beide": 2, "beiden": 2,
-    "deux": 2, "trois": 3, "quatre": 4, "cinq": 5, "sept": 7, "huit": 8, "neuf": 9, "dix": 10, "onze": 11, "douze": 12,
-    "treize": 13, "quatorze": 14, "quinze": 15, "seize": 16, "vingt": 20, "vingt-quatre": 24, "trente": 30,
-    "trente-deux": 32, "quarante": 40, "quarante-huit": 48, "cinquante": 50, "soixante": 60, "soixante-quatre": 64,
-    "quatre-vingts": 80, "cent": 100,
-}  # fmt: skip
 _PER_SECOND = (
     r"(?:\s?/\s?s(?:ec(?:ond)?s?)?\b|\s(?:per|each|every|a)\s+second\b|\s(?:pro|je)\s+Sekunde\b|\spar\s+seconde\b)"
 )
@@ -68,7 +56,7 @@ _MEASURE = re.compile(
     rf"|à)\s?(?P<high>{_NUMBER})(?![\w-]))?(?:[\s\u00a0\u202f-]?(?P<unit>{_UNIT}))?",
 )
 _SPOKEN = re.compile(
-    rf"(?<![\w-])(?P<word>{'|'.join(sorted(NUMBER_WORDS, key=len, reverse=True))})(?![\w])(?:[\s-](?P<unit>{_UNIT}))?",
+    rf"(?<![\w-])(?P<word>{NUMBER_WORD})(?![\w])(?:[\s-](?P<unit>{_UNIT}))?",
     re.IGNORECASE,
 )
 _ONE_UNIT = re.compile(

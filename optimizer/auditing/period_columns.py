@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from optimizer.auditing.context import Context
 from optimizer.auditing.labels import claim
-from optimizer.auditing.measures import NUMBER_WORDS, PERIODS, measures
+from optimizer.auditing.measures import PERIODS, measures
+from optimizer.auditing.number_words import NUMBER_WORDS
 from optimizer.auditing.reading import Statement
 from optimizer.results.audit import Claim
 

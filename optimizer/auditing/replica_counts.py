@@ -7,21 +7,20 @@ from collections.abc import Iterator
 
 from optimizer.auditing.claims import subject_claim, verdict_of
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.measures import NUMBER_WORDS
+from optimizer.auditing.number_words import NUMBER_WORD, count_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
-_WORDS = "|".join(sorted((re.escape(word) for word in NUMBER_WORDS), key=len, reverse=True))
 _REPLICAS = r"(?:replicas?|instances?|copies|Replik(?:en|ate|aten)|Instanzen|Kopien|répliques?|copies)"
 _CARDS = r"(?:GPUs?|cards?|accelerators?|Karten?|cartes?|accélérateurs?)"
-_N_REPLICAS = re.compile(rf"\b(?P<n>\d{{1,3}}|{_WORDS})\s(?:\w+\s)?{_REPLICAS}\b", re.IGNORECASE)
+_N_REPLICAS = re.compile(rf"\b(?P<n>\d{{1,3}}|{NUMBER_WORD})\s(?:\w+\s)?{_REPLICAS}\b", re.IGNORECASE)
 _OF_CARDS = re.compile(
-    rf"\W*(?:of|with|à|de|zu(?: je)?|mit(?: je)?|aus(?: je)?)\s(?P<m>\d{{1,3}}|{_WORDS})\s(?:\w+\s)?{_CARDS}\b",
+    rf"\W*(?:of|with|à|de|zu(?: je)?|mit(?: je)?|aus(?: je)?)\s(?P<m>\d{{1,3}}|{NUMBER_WORD})\s(?:\w+\s)?{_CARDS}\b",
     re.IGNORECASE,
 )
 _USE = re.compile(
     rf"\s(?:each\s|together\s|would\s|zusammen\s)?(?:uses?|takes?|occupy|occupies|needs?|fills?|requires?|belegen|brauchen|nutzen"
-    rf"|benötigen|occupent|utilisent|demandent|prennent|mobilisent)\s(?:up\s|all\s)?(?P<k>\d{{1,4}}|{_WORDS})\s(?:\w+\s)?{_CARDS}\b",
+    rf"|benötigen|occupent|utilisent|demandent|prennent|mobilisent)\s(?:up\s|all\s)?(?P<k>\d{{1,4}}|{NUMBER_WORD})\s(?:\w+\s)?{_CARDS}\b",
     re.IGNORECASE,
 )
 _ROOM = re.compile(
@@ -40,7 +39,7 @@ _OF_EACH = re.compile(
 )
 """``eight cards per node``: a part of what they take."""
 _ON_CARDS = re.compile(
-    rf"\b(?:on|auf|sur)\s(?:the\s|den\s|les\s)?(?P<k>\d{{1,4}}|{_WORDS})\s(?:\w+\s)?{_CARDS}\b", re.IGNORECASE
+    rf"\b(?:on|auf|sur)\s(?:the\s|den\s|les\s)?(?P<k>\d{{1,4}}|{NUMBER_WORD})\s(?:\w+\s)?{_CARDS}\b", re.IGNORECASE
 )
 _NODE = re.compile(r"\b(?:server|node|machine|box|host|Knoten|Rechner|Maschine|serveur|nœud)\b", re.IGNORECASE)
 
@@ -50,11 +49,11 @@ def judge_replica_counts(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     found = list(_N_REPLICAS.finditer(sentence.text))
     if len(found) != 1 or sentence.models or sentence.has("past"):
         return
-    number, behind = _number(found[0]["n"]), sentence.text[found[0].end() :]
+    number, behind = count_of(found[0]["n"]), sentence.text[found[0].end() :]
     of_cards = _OF_CARDS.match(behind)
     used = _USE.match(behind[of_cards.end() :]) if of_cards else None
     if of_cards and used:
-        each, said = _number(of_cards["m"]), _number(used["k"])
+        each, said = count_of(of_cards["m"]), count_of(used["k"])
         if not sentence.has("negation") and not _OF_EACH.match(behind[of_cards.end() + used.end() :]):
             reason = f"{number} replicas × {each} GPUs = {number * each} GPUs"
             right = said == number * each
@@ -63,7 +62,7 @@ def judge_replica_counts(sentence: Sentence, own: Situation) -> Iterator[Claim]:
                 "=", f"{number * each}", used["k"],
             )  # fmt: skip
         return
-    yield from _room(sentence, own, number, _number(of_cards["m"]) if of_cards else _each_named(sentence))
+    yield from _room(sentence, own, number, count_of(of_cards["m"]) if of_cards else _each_named(sentence))
 
 
 def _room(sentence: Sentence, own: Situation, number: int, each: int | None) -> Iterator[Claim]:
@@ -73,7 +72,7 @@ def _room(sentence: Sentence, own: Situation, number: int, each: int | None) -> 
     hardware = own.problem.hardware
     total = hardware.gpus_per_node if _NODE.search(sentence.text) else hardware.gpus
     on = _ON_CARDS.search(sentence.text)
-    if on and _number(on["k"]) != total:
+    if on and count_of(on["k"]) != total:
         return
     needed = number * each
     denied = sentence.has("negation")
@@ -92,7 +91,3 @@ def _each_named(sentence: Sentence) -> int | None:
             if degrees.setdefault(which, value) != value:
                 return None
     return degrees["tp"] * degrees.get("pp", 1) if "tp" in degrees else None
-
-
-def _number(said: str) -> int:
-    return int(said) if said.isdigit() else int(NUMBER_WORDS[said.lower()])

@@ -13,7 +13,8 @@ from optimizer.auditing.claims import figure_claim
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.losses import replicas_left
-from optimizer.auditing.measures import NUMBER_WORDS, Measure
+from optimizer.auditing.measures import Measure
+from optimizer.auditing.number_words import NUMBER_WORD, count_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
@@ -45,7 +46,7 @@ _CARRIES = re.compile(
     re.IGNORECASE,
 )
 _COUNT = re.compile(
-    rf"\b(?P<n>\d{{1,3}}|{'|'.join(sorted(map(re.escape, NUMBER_WORDS), key=len, reverse=True))})\s(?:\w+\s)?"
+    rf"\b(?P<n>\d{{1,3}}|{NUMBER_WORD})\s(?:\w+\s)?"
     r"(?:replicas?|instances?|Repli\w+|Instanzen|répliques?)\b",
     re.IGNORECASE,
 )
@@ -112,7 +113,7 @@ def _survivors(sentence: Sentence, rate: Measure, own: Situation, most: float) -
     left = replicas_left(sentence, own)
     if left is None and counted:
         said = counted["n"].lower()
-        left = int(said) if said.isdigit() else int(NUMBER_WORDS[said])
+        left = count_of(said)
     if left is None or not 0 < left < own.degrees.dp or sentence.has("negation"):
         return
     if not rate.says(own.problem.workload.requests_per_s, 0.0):

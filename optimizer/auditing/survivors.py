@@ -12,7 +12,7 @@ from fractions import Fraction
 
 from optimizer.auditing.claims import figure_claim, subject_claim, verdict_of
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.measures import NUMBER_WORDS
+from optimizer.auditing.number_words import NUMBER_WORD, count_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.stated_factors import ALL_LOST
 from optimizer.results.audit import Claim
@@ -42,7 +42,7 @@ _PARTS = {
     "cinquièmes": 5, "sixième": 6, "huitième": 8, "huitièmes": 8, "douzième": 12, "seizième": 16, "seizièmes": 16,
 }  # fmt: skip
 _SHARE = re.compile(
-    rf"\b(?:(?P<n>\d{{1,2}}|a|an|one|un|une|ein\w*|{'|'.join(sorted((re.escape(w) for w in NUMBER_WORDS), key=len, reverse=True))})[\s-])?"
+    rf"\b(?:(?P<n>\d{{1,2}}|a|an|one|un|une|ein\w*|{NUMBER_WORD})[\s-])?"
     rf"(?P<part>{'|'.join(sorted(_PARTS, key=len, reverse=True))})\b",
     re.IGNORECASE,
 )
@@ -106,7 +106,7 @@ def judge_survivors(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     went_on = _GOES_ON.search(sentence.text) or _CONTINUES.search(sentence.text)
     if went_on and each > 1 and not _negated(sentence, went_on.start(), went_on.end()):
         said = went_on["n"].lower()
-        number = int(said) if said.isdigit() else int(NUMBER_WORDS.get(said, 0))
+        number = count_of(said)
         if 0 < number < each:
             reason = f"A replica of {degrees.label} needs all of its {each} GPUs: with {number} it does not run."
             yield subject_claim(sentence, "refuted", reason, "replica", "GPUs of a replica", "=", f"{each}", said)
@@ -114,7 +114,7 @@ def judge_survivors(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     goes_on = _SERVICE_GOES_ON.search(sentence.text)
     if goes_on and degrees.dp == 1 and each > 1 and not _negated(sentence, goes_on.start(), goes_on.end()):
         said = goes_on["n"].lower()
-        if (int(said) if said.isdigit() else NUMBER_WORDS.get(said)) == each - 1:
+        if count_of(said) == each - 1:
             reason = f"{degrees.label} is one replica over all of its {each} GPUs: without one of them nothing runs."
             yield subject_claim(sentence, "refuted", reason, "service", "GPUs of a replica", "=", f"{each}", said)
             return
@@ -157,7 +157,7 @@ def _shares(sentence: Sentence, own: Situation, lost: int, what: str) -> Iterato
         if not (_SERVICE.search(behind) or re.match(r"\s*(?:is|are|of it|davon|ist|geht|est|en)\b|\W*$", behind)):
             continue
         said = (found["n"] or "1").lower()
-        count = int(said) if said.isdigit() else int(NUMBER_WORDS.get(said, 1))
+        count = count_of(said, 1)
         share = Fraction(count, _PARTS[found["part"].lower()])
         holds = share in right and 0 < share < 1
         wrong = 0 < share < 1 and (right == {Fraction(0), Fraction(1)} or share in of_cards | of_nodes)

@@ -12,13 +12,13 @@ from itertools import pairwise
 
 from optimizer.auditing.inventory.groups import GroupNames
 from optimizer.auditing.layouts import NO_PIPELINE
-from optimizer.auditing.measures import NUMBER_WORDS
+from optimizer.auditing.number_words import NUMBER_WORD, count_of
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.shell import ShellCommand
 from optimizer.auditing.strategies import digits, hypothetical, mentions
 from optimizer.facts.inventory import InventoryProblem
 
-_NUMBER = rf"(?:\d{{1,3}}|{'|'.join(sorted((re.escape(w) for w in NUMBER_WORDS), key=len, reverse=True))})"
+_NUMBER = rf"(?:\d{{1,3}}|{NUMBER_WORD})"
 _COPY = (
     r"(?:replicas?|copies|copy|instances?|engines?|Exemplare?n?s?|Instanz(?:en)?|Kopien?|Replikate?n?s?|Repliken?|répliques?|moteurs?"
     r"|copies?|exemplaires?)"
@@ -294,4 +294,4 @@ def groups_of_command(command: ShellCommand, statements: tuple[Statement, ...], 
 
 
 def _value(word: str) -> int:
-    return int(word) if word.isdigit() else int((NUMBER_WORDS | _ONES)[word.lower()])
+    return _ONES.get(word.lower()) or count_of(word)
