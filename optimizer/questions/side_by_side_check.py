@@ -101,7 +101,7 @@ def _asked(problem: Problem, fixed: Fixed, pools: FixedPools, share: float | Non
     Raises:
         ProblemError: the share is no whole tenth, or there are none.
     """
-    if share is not None and (abs(share * TENTHS - round(share * TENTHS)) > 1e-9 or not 1 <= share * TENTHS <= 9):
+    if share is not None and not any(abs(share * TENTHS - tenth) <= 1e-9 for tenth in range(1, TENTHS)):
         raise ProblemError("--share", f"{share:g} is not a whole tenth from 0.1 to 0.9 (0.3)")
     joint = math.prod(one or 1 for one in (fixed.tensor_parallel, fixed.pipeline_parallel, fixed.data_parallel))
     least = sum(_least_gpus(pool) for pool in (pools.prefill, pools.decode))

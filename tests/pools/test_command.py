@@ -67,6 +67,8 @@ def test_check_judges_a_pair(file: str, validator: jsonschema.Draft202012Validat
         (("--decode", "count=0"), "whole number"),
         (("--share", "0.3"), "state both"),
         (("--prefill", "tp=1", "--tp", "2", "--share", "0.35"), "whole tenth"),
+        (("--prefill", "tp=1", "--tp", "2", "--share", "nan"), "whole tenth"),
+        (("--prefill", "tp=1", "--tp", "2", "--share", "inf"), "whole tenth"),
         (("--prefill", "tp=1", "--tp", "2", "--dp", "4"), "no room side by side"),
         (("--tp", "2"), "--prefill"),
     ],
