@@ -28,6 +28,12 @@ Decode = Annotated[
     str | None,
     typer.Option("--decode", help="The same of decode: tp=8,count=1,max_num_seqs=64.", metavar="POOL"),
 ]
+Share = Annotated[
+    float | None,
+    typer.Option(
+        "--share", help="Pools beside --tp, --dp: tenths of the requests that these get (0.3).", metavar="SHARE"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

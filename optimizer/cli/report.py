@@ -12,7 +12,7 @@ import typer
 
 from optimizer.cli.asking import asks
 from optimizer.cli.costs import Costs, CostTableFile, with_costs_asked
-from optimizer.cli.options import Decode, OwnPrefill, time_limit_of, trace_file
+from optimizer.cli.options import Decode, OwnPrefill, Share, time_limit_of, trace_file
 from optimizer.questions import codes
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def report(
     ],
     prefill: OwnPrefill = None,
     decode: Decode = None,
+    share: Share = None,
     trace: Annotated[
         str | None,
         typer.Option("--trace", help="Simulate on the requests of this CSV instead of Poisson.", metavar="FILE"),
@@ -75,7 +76,7 @@ def report(
     recovery = _recovery(engine_start_s, storage_gb_per_s)
     front, curve = load_pareto(pareto), load_sweep(sweep)
     problem = with_costs_asked(question, trace, costs, table, fixed)
-    answer = _answer(problem, question, fixed, pools_of(prefill, decode), limit, requests)
+    answer = _answer(problem, question, fixed, pools_of(prefill, decode), share, limit, requests)
     problem = problem.decided(answer.decided) if hasattr(answer, "decided") else problem
     built = ask(problem, answer, stated=question.stated, recovery=recovery, front=front, curve=curve)
     for path in write_report(built, answer, out, html=html and lacking is None):
@@ -103,7 +104,13 @@ def _recovery(engine_start_s: float | None, storage_gb_per_s: float | None) -> R
 
 
 def _answer(
-    problem: Any, question: Question, fixed: Fixed, pools: FixedPools | None, limit: float | None, trace: Path | None
+    problem: Any,
+    question: Question,
+    fixed: Fixed,
+    pools: FixedPools | None,
+    share: float | None,
+    limit: float | None,
+    trace: Path | None,
 ) -> Any:
     """The answer that the report is about, simulated."""
     from optimizer.questions.check import check
@@ -113,16 +120,16 @@ def _answer(
 
     with LiveLine() as live:
         found: Any
-        if fixed.any or pools is not None:
+        if fixed.any or pools is not None or share is not None:
             found = check(
                 problem,
                 fixed,
                 pools=pools,
-                side_by_side=False,
+                share=share,
                 time_limit_s=limit,
                 progress=live,
                 stated=question.stated,
             )
         else:
-            found = solve(problem, time_limit_s=limit, progress=live, stated=question.stated, side_by_side=False)
+            found = solve(problem, time_limit_s=limit, progress=live, stated=question.stated)
         return simulate(problem, found, trace=trace)

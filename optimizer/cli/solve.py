@@ -14,7 +14,7 @@ from optimizer.cli.asking import asks
 from optimizer.cli.calibrate import Constants
 from optimizer.cli.costs import Costs, CostTableFile, with_costs_asked
 from optimizer.cli.interrupted import answered
-from optimizer.cli.options import Decode, Json, Prefill, gap_of, time_limit_of, trace_file
+from optimizer.cli.options import Decode, Json, Prefill, Share, gap_of, time_limit_of, trace_file
 from optimizer.cli.repairs import AllConflicts, ApplyRepair, Force, Out, apply, check_options, say_none, tell
 from optimizer.questions import codes
 
@@ -103,12 +103,7 @@ def check(
     fixed: Fixed,
     prefill: Prefill = None,
     decode: Decode = None,
-    share: Annotated[
-        float | None,
-        typer.Option(
-            "--share", help="Pools beside --tp, --dp: tenths of the requests that these get (0.3).", metavar="SHARE"
-        ),
-    ] = None,
+    share: Share = None,
     placement: Annotated[
         str | None,
         typer.Option("--placement", help="cluster, chain: judge this placement (docs/placements.md).", metavar="FILE"),

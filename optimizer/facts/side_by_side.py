@@ -51,6 +51,12 @@ def not_split(problem: Problem) -> str | None:
         return f"with objective {preset}"
     if hardware.nodes > 1 and hardware.nvlink_domain_gpus > hardware.gpus_per_node:
         return "where NVLink domains span nodes"
+    if (
+        hardware.nodes == 1
+        and 2 < hardware.nvlink_domain_gpus < hardware.gpus
+        and hardware.gpus % hardware.nvlink_domain_gpus
+    ):
+        return "where NVLink domains do not fill a node"
     if problem.workload.users is not None:
         return "with users in place of a request rate"
     if hardware.power_limit_watts is not None:

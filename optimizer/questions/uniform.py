@@ -126,7 +126,12 @@ def simulate(problem: Problem, answer: AnyAnswer, *, trace: Path | None = None, 
     if isinstance(answer, PoolsAnswer | SideBySideAnswer):
         if trace is not None:
             raise ProblemError("--trace", "is played on joint instances; state its lengths as workload.trace for pools")
-        return answer
+        if isinstance(answer, PoolsAnswer):
+            return answer
+        from optimizer.facts.side_by_side import joint_part
+
+        # What a random share of a Poisson stream is, is one again.
+        return replace(answer, joint=simulate(joint_part(problem, answer.split_of(problem)), answer.joint, seed=seed))
     metrics, problem = answer.metrics, problem.decided(answer.decided)
     if answer.strategy is None or metrics is None or metrics.ttft_p99_ms is None:
         return answer

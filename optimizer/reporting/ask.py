@@ -44,9 +44,18 @@ def report(
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
     from optimizer.results.pools import PoolsAnswer
+    from optimizer.results.side_by_side import SideBySideAnswer
 
     refuse_several(problem, "report")
     kind = kind_of(problem)
+    if isinstance(answer, SideBySideAnswer):
+        from optimizer.catalog.recovery import recovery_facts
+        from optimizer.reporting.side_by_side import side_by_side_report, side_by_side_verdict
+
+        both = side_by_side_report(cast("Problem", problem), answer, recovery or recovery_facts())
+        curves = [curves_section(front, curve)] if front or curve else []
+        whole = report_of(problem.name, *side_by_side_verdict(answer), [*both.sections, *curves], both.derivations)
+        return Built(whole, None, tuple(front), tuple(curve), parts={"joint": both.joint})
     if kind == "uniform" and not isinstance(answer, PoolsAnswer):
         from optimizer.catalog.recovery import recovery_facts
         from optimizer.reading.stated import stated_of
@@ -82,7 +91,7 @@ def report(
         verdict = chain_verdict(answer)
     if front or curve:
         sections.append(curves_section(front, curve))
-    built = report_of(problem.name, *verdict, sections, ledger)
+    built = report_of(problem.name, *verdict, sections, ledger.derivations)
     return Built(built, None, tuple(front), tuple(curve), drawn)
 
 

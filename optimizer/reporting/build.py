@@ -18,7 +18,7 @@ from optimizer.reporting.derive.objective import derive_objective
 from optimizer.reporting.derive.price import derive_price
 from optimizer.reporting.derive.rules import derive_rules
 from optimizer.reporting.derive.throughput import derive_throughput
-from optimizer.reporting.document import Figure, Report, Section, Verdict
+from optimizer.reporting.document import Derivation, Figure, Report, Section, Verdict
 from optimizer.reporting.folding import facts_gists, folded, gists_of
 from optimizer.reporting.ledger import Ledger
 from optimizer.reporting.recommend import advice_of
@@ -52,6 +52,8 @@ class Built:
     curve: tuple[SweepPoint, ...] = ()
     drawn: Mapping[str, str] = field(default_factory=dict)
     """SVG of pictures that need nothing to be drawn, by id."""
+    parts: Mapping[str, Built] = field(default_factory=dict)
+    """Reports of parts that stand in this one, by what stands before their ids."""
 
 
 def build_report(
@@ -83,6 +85,24 @@ def build_report(
     if front or curve:
         sections.append(curves_section(front, curve))
     return Built(_report(problem, answer, sections, ledger), subject, tuple(front), tuple(curve))
+
+
+def part_of_strategy(problem: Problem, answer: Answer, recovery: RecoveryFacts) -> Built:
+    """The report of joint instances that are a part of an answer: what is asked of the whole, and advice on it, is the whole's.
+
+    Args:
+        problem: what the part is asked.
+        answer: with a strategy.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if answer.strategy is None or answer.metrics is None:
+        raise ValueError("a part without a strategy has no report")
+    subject = Subject(problem, answer, answer.strategy, answer.metrics)
+    _, _, memory = _derive(subject)
+    sections = [*_of_strategy(subject, memory, recovery), graph_section(subject, find_graph(subject))]
+    return Built(_report(problem, answer, folded(sections, gists_of(subject)), subject.ledger), subject)
 
 
 def ledger_of(problem: Problem, answer: Answer) -> Ledger:
@@ -121,22 +141,31 @@ def _with_strategy(subject: Subject, stated: Stated, recovery: RecoveryFacts) ->
     ledger = subject.ledger
     hardware, model, memory = _derive(subject)
     graph, launch = find_graph(subject), find_launch(subject)
+    *first, findings = _of_strategy(subject, memory, recovery)
     sections = [
         hardware,
         model,
+        *first,
+        launch_section(subject, launch),
+        findings,
+        recommendations_section(advice_of(subject.problem, stated, subject.answer), ledger),
+        score_section(ledger, derive_score(subject, graph, launch)),
+        graph_section(subject, graph),
+    ]
+    return folded([summary_section(subject), *sections], gists_of(subject))
+
+
+def _of_strategy(subject: Subject, memory: dict[int, Figure], recovery: RecoveryFacts) -> list[Section]:
+    """What is said of a strategy whatever it is a part of, findings last."""
+    return [
         strategy_section(subject, memory),
         performance_section(subject),
         throughput_section(subject),
         communication_section(subject),
         balance_section(subject, memory),
         faults_section(subject, recovery),
-        launch_section(subject, launch),
         findings_section(subject),
-        recommendations_section(advice_of(subject.problem, stated, subject.answer), ledger),
-        score_section(ledger, derive_score(subject, graph, launch)),
-        graph_section(subject, graph),
     ]
-    return folded([summary_section(subject), *sections], gists_of(subject))
 
 
 def _without_strategy(problem: Problem, answer: Answer, stated: Stated, ledger: Ledger) -> list[Section]:
@@ -151,10 +180,12 @@ def _without_strategy(problem: Problem, answer: Answer, stated: Stated, ledger: 
 
 
 def _report(problem: Problem, answer: Answer, sections: list[Section], ledger: Ledger) -> Report:
-    return report_of(problem.name, *verdict_of(problem, answer), sections, ledger)
+    return report_of(problem.name, *verdict_of(problem, answer), sections, ledger.derivations)
 
 
-def report_of(name: str, verdict: Verdict, headline: str, sections: Sequence[Section], ledger: Ledger) -> Report:
+def report_of(
+    name: str, verdict: Verdict, headline: str, sections: Sequence[Section], derivations: Sequence[Derivation]
+) -> Report:
     """A report of sections, dated and signed."""
     return Report(
         title=f"Parallel strategy report: {name}",
@@ -164,7 +195,7 @@ def report_of(name: str, verdict: Verdict, headline: str, sections: Sequence[Sec
         verdict=verdict,
         headline=headline,
         sections=tuple(sections),
-        derivations=ledger.derivations,
+        derivations=tuple(derivations),
     )
 
 

@@ -29,7 +29,7 @@ def gists_of(subject: Subject) -> dict[str, str]:
         "balance": "how evenly layers, memory and experts are spread",
         "faults": f"{count(subject.instances, 'engine instance')}; {share(metrics.availability)} of requests served",
         "launch": f"commands and files for {subject.problem.engine}",
-        "score": f"{subject.ledger.figure('score').text}, part by part",
+        **({"score": f"{subject.ledger.figure('score').text}, part by part"} if "score" in subject.ledger else {}),
         "graph": "what every GPU does in one step, checked",
     }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from optimizer.facts.problem import Problem
+from optimizer.facts.side_by_side import TENTHS, BesideSplit, unit_gpus
 from optimizer.results.answer import Answer, Conflict, ModelRead, ObjectiveResult, Repair, Status, Verification
 from optimizer.results.pools import PoolsAnswer
 
@@ -75,6 +77,10 @@ class SideBySideAnswer:
         """Short name such as ``20% to TP1·PP1·DP1 + 80% to prefill 2 × TP1 + decode 1 × TP2``."""
         joint = self.joint.strategy.label if self.joint.strategy is not None else ""
         return f"{self.share:.0%} to {joint}, {1 - self.share:.0%} to {self.pools.label}"
+
+    def split_of(self, problem: Problem) -> BesideSplit:
+        """What the joint instances have of the problem that this answers."""
+        return BesideSplit(round(self.share * TENTHS), self.joint_gpus // unit_gpus(problem))
 
     @property
     def gpus(self) -> int:

@@ -23,7 +23,7 @@ from optimizer.questions.solve import solve
 from optimizer.questions.uniform_steps import quantities_of
 from optimizer.render.schemas import command_schema
 from optimizer.results.answer import Answer, Fixed
-from optimizer.results.pools import FixedPool, FixedPools, PoolsAnswer
+from optimizer.results.pools import FixedPools, PoolsAnswer
 from optimizer.results.side_by_side import SideBySideAnswer
 from optimizer.search.common.clock import Clock
 from optimizer.search.pools.answer import objective_of
@@ -34,15 +34,9 @@ from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.pools.side_by_side import OwnSplitBounds, open_splits, verify_side_by_side
 from tests.command import run
 from tests.pools.clusters import cluster_with
+from tests.pools.mixes import NEAR_SATURATION, ONE_BESIDE_TWO, ONLY_TOGETHER, TWO_NODES
 from tests.pools.problems import problem_with, values_with
 
-NEAR_SATURATION: dict[str, Any] = {
-    "serving": "any",
-    "hardware": {"gpus_per_node": 5},
-    "workload": {"prompt_tokens": 4000, "requests_per_s": 24},
-    "requirements": {"ttft_p99_ms": 4000, "tpot_p99_ms": 60},
-}
-"""Neither kind alone fills five GPUs well."""
 POOLS_BEST: dict[str, Any] = NEAR_SATURATION | {
     "hardware": {"gpus_per_node": 4},
     "workload": {"prompt_tokens": 4000, "requests_per_s": 12},
@@ -51,17 +45,6 @@ JOINT_BEST: dict[str, Any] = NEAR_SATURATION | {
     "hardware": {"gpus_per_node": 3},
     "workload": {"prompt_tokens": 300, "requests_per_s": 4},
 }
-TWO_NODES: dict[str, Any] = NEAR_SATURATION | {
-    "hardware": {"nodes": 3, "gpus_per_node": 2, "internode_gbit_per_s": 400},
-    "workload": {"prompt_tokens": 4000, "requests_per_s": 22},
-    "objective": {"gpu_ms": 3.0},
-}
-ONLY_TOGETHER: dict[str, Any] = NEAR_SATURATION | {
-    "hardware": {"gpus_per_node": 3},
-    "workload": {"prompt_tokens": 2000, "requests_per_s": 27},
-    "requirements": {"ttft_p99_ms": 4000, "tpot_p99_ms": 20},
-}
-"""Three joint instances carry 22.5 requests/s, the best pools on three GPUs 24.3; one joint instance beside 1P1D 30.1."""
 
 
 def value_of(problem: Problem, split: BesideSplit) -> float:
@@ -239,9 +222,6 @@ def test_where_it_is_not_tried_the_answer_says_so(preset: str) -> None:
         problem_with(serving="any", hardware={"gpus_per_node": 3}, objective=preset, workload={"requests_per_s": 8})
     )
     assert answer.explanation[-1].startswith(f"Joint instances beside pools are not tried with objective {preset}")
-
-
-ONE_BESIDE_TWO = FixedPools(FixedPool(tensor_parallel=1, count=1), FixedPool(tensor_parallel=1, count=1))
 
 
 def test_a_check_of_both_judges_every_rule_of_each_part() -> None:

@@ -24,6 +24,11 @@ def report_html(built: Built) -> str:
         from optimizer.reporting.pictures.of_report import pictures_of
 
         drawn |= pictures_of(report, built.subject, built.front, built.curve)
+    for name, part in built.parts.items():
+        from optimizer.reporting.pictures.of_report import pictures_of
+
+        found = pictures_of(part.report, part.subject, part.front, part.curve)
+        drawn |= {f"{name}-{id}": picture for id, picture in found.items()}
     page = _environment().get_template("report.html.j2")
     evaluated = [one for one in report.derivations if one.agrees is not None]
     return page.render(

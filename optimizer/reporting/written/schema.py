@@ -39,7 +39,8 @@ def every_schema() -> Schema:
 
 def _report() -> Schema:
     section = closed({"id": TEXT, "title": TEXT, "blocks": array(ref("ReportBlock"))})
-    answers = [ref(name) for name in ("UniformAnswer", "InventoryAnswer", "ChainAnswer")]
+    kinds = ("UniformAnswer", "InventoryAnswer", "ChainAnswer", "PoolsAnswer", "ClusterPoolsAnswer", "SideBySideAnswer")
+    answers = [ref(name) for name in kinds]
     return closed(
         {
             "schema_version": {"const": REPORT_SCHEMA_VERSION},
