@@ -6,7 +6,6 @@ input · 3 a limit was reached without an answer, or the verifier disagrees.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 import typer
@@ -129,8 +128,8 @@ def deploy(
     )
     answer = _answer(stated, fixed, pools_of(prefill, decode), limit, both=True)
     if name_of(answer) == "SideBySideAnswer":
-        refused = {"--dry-run": dry_run or None, "--hosts": hosts}
-        _write_both(cast("Problem", stated), cast("SideBySideAnswer", answer), options, out, force, refused)
+        both = cast("SideBySideAnswer", answer)
+        _write_both(cast("Problem", stated), both, options, out, force=force, hosts=hosts, dry_run=dry_run)
         return
     chosen = _choose(stated, answer, fixed, force)
     options = with_hosts(options, hosts, chosen.placement.nodes)
@@ -228,28 +227,36 @@ def _write_both(
     answer: SideBySideAnswer,
     options: Options,
     out: str | None,
+    *,
     force: bool,
-    refused: Mapping[str, str | bool | None],
+    hosts: str | None,
+    dry_run: bool,
 ) -> None:
     """Write the files of joint instances beside pools."""
-    from optimizer.facts.errors import ProblemError
-    from optimizer.questions.deploy import files_of_both
+    from optimizer.deployment.options import with_hosts
+    from optimizer.deployment.side_by_side import side_by_side_files
+    from optimizer.questions.deploy import beside_chosen
     from optimizer.render.folder import write_folder
+    from optimizer.version import __version__
 
-    for option, value in refused.items():
-        if value is not None:
-            raise ProblemError(
-                option, "is for one kind of instances, and here joint instances stand beside pools: leave it out"
-            )
     if not answer.verification.passed:
         said = "the independent verification disagrees with the answer; nothing was written"
         _stop(problem.name, said, codes.UNDECIDED)
     if answer.feasible is False and not force:
         said = "these joint instances beside pools break a rule (optimizer check says which); --force writes them all the same"
         _stop(problem.name, said, codes.NO)
-    files = files_of_both(problem, answer, options)
+    beside = beside_chosen(problem, answer)
+    options = with_hosts(options, hosts, beside.nodes)
+    files, planned_lines = side_by_side_files(beside, options, f"made by optimizer {__version__}")
+    if options.unchecked:
+        typer.echo(f"warning: {options.unchecked}", err=True)
+    if dry_run:
+        typer.echo("\n".join(planned_lines))
+        return
     written = write_folder(files, out, overwrite=force)
     typer.echo(f"{problem.name}: {answer.label}.", err=True)
+    for note in beside.broken:
+        typer.echo(f"  {note}", err=True)
     if out is not None:
         typer.echo(f"Wrote {written} files to {out}; README.md there says how to start.", err=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from optimizer.deployment.losses import may_lose
 from optimizer.facts.inventory import InventoryProblem
@@ -33,11 +34,13 @@ class Chosen:
     routers: int = 2
     """Nodes that get a router: one more than the nodes that may be lost, and two at least."""
     roles: tuple[str, ...] = ()
-    """``prefill`` and ``decode`` by the number of the pool; empty where every instance does both."""
+    """``prefill``, ``decode`` or, of joint instances beside these, "", by the number of the pool; empty where every instance does both."""
     may_lose_of: tuple[int, ...] = ()
     """Instances of each role that may be away, those of both at the same time."""
     link: str = ""
     """What cache crosses between them: NVLink, PCIe or network."""
+    joint_share: Fraction = Fraction(0)
+    """Of the requests, what joint instances are sent beside pools; 0 where there is one kind."""
 
     def title(self, engine_name: str) -> str:
         """One line for the head of every file."""
@@ -61,7 +64,7 @@ def chosen_of(problem: Problem, answer: Answer) -> Chosen:
         ((served_by(problem, answer.metrics),) * answer.strategy.pipeline_parallel,),
         placement,
         0 if broken else may_lose(problem, placement),
-        _verdict(answer.status, answer.objective, bool(broken), isinstance(answer, CheckAnswer)),
+        verdict_of(answer.status, answer.objective, bool(broken), isinstance(answer, CheckAnswer)),
         broken,
         max(2, 1 + problem.requirements.survive.node),
     )
@@ -86,7 +89,7 @@ def chosen_of_pools(problem: Problem, answer: PoolsAnswer, may_lose_of: tuple[in
         ((served,), (served,)),
         place_pools(problem, answer.strategy),
         0 if broken else sum(may_lose_of),
-        _verdict(answer.status, answer.objective, bool(broken), answer.feasible is not None),
+        verdict_of(answer.status, answer.objective, bool(broken), answer.feasible is not None),
         broken,
         max(2, 1 + problem.requirements.survive.node),
         ROLES,
@@ -118,7 +121,7 @@ def chosen_of_cluster_pools(problem: InventoryProblem, answer: ClusterPoolsAnswe
         tuple((_of_pool(problem.instance_problem(group, group.nodes)),) for group in groups),
         placement,
         0,
-        _verdict(answer.status, answer.objective, bool(broken), answer.feasible is not None),
+        verdict_of(answer.status, answer.objective, bool(broken), answer.feasible is not None),
         broken,
         routers_of(problem, placement),
         roles,
@@ -170,7 +173,7 @@ def chosen_of_inventory(problem: InventoryProblem, answer: InventoryAnswer, chec
         tuple(served_by(one, pool.metrics) for one in stage_problems(problem, pool)) for pool in answer.pools
     )
     broken = _broken(answer.rules)
-    verdict = _verdict(answer.status, answer.objective, bool(broken), checked)
+    verdict = verdict_of(answer.status, answer.objective, bool(broken), checked)
     lost = 0 if broken else inventory_may_lose(problem, answer)
     return Chosen(
         problem.name,
@@ -250,7 +253,7 @@ def _broken(rules: Sequence[RuleResult]) -> tuple[str, ...]:
     return tuple(f"Not kept: {rule.sentence}" for rule in rules if rule.enabled and not rule.holds)
 
 
-def _verdict(status: str, objective: ObjectiveResult | None, broken: bool, checked: bool) -> str:
+def verdict_of(status: str, objective: ObjectiveResult | None, broken: bool, checked: bool) -> str:
     if broken or status == "infeasible":
         return "NOT FEASIBLE, written on request"
     if status == "optimal":

@@ -5,7 +5,9 @@ LeaderWorkerSet: https://lws.sigs.k8s.io. Why a PodDisruptionBudget counts as it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from hashlib import sha256
 from typing import Any
 
@@ -18,7 +20,7 @@ from optimizer.deployment.pods import LEAVE_S, SETTINGS, pod, weights_claim
 from optimizer.deployment.pool_router import IMAGE as POOL_IMAGE
 from optimizer.deployment.pool_router import install, router_words
 from optimizer.deployment.programs import program
-from optimizer.deployment.router import IMAGE, router_conf, start_router
+from optimizer.deployment.router import IMAGE, ToServer, router_conf, start_router
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.shell import ROUTE, ROUTED, call
 from optimizer.deployment.shell import head as script_head
@@ -52,18 +54,27 @@ def kubernetes_files(service: Service) -> dict[str, str]:
             "labels": labels_of(app, "engine"),
         }
         documents.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings})
-    servers = []
     for number, engines in enumerate(groups):
-        name = name_of(app, groups, number)
-        documents += group(service, app, name, engines, claim)
-        address = f"{name}-engines:{SERVICE_PORT}"  # a short name: routers stand in the same namespace
-        servers.append((address, engines[0].weight))
+        documents += group(service, app, name_of(app, groups, number), engines, claim)
     documents += [_budget(service, app)] if not service.pooled else budgets(service, app)
     files = {"engines.yaml": yaml_text(*documents, title=service.title)}
     if service.routed:
-        routing = _pool_router(service, app) if service.pooled else _router(service, app, servers)
+        routing = (
+            _pool_router(service, app)
+            if service.pooled
+            else nginx_router(service, app, servers_of(service), len(service.engines))
+        )
         files["router.yaml"] = yaml_text(*routing, title=service.title)
     return files
+
+
+def servers_of(service: Service) -> list[tuple[str, int]]:
+    """Where a router in the namespace finds the instances of each workload, and the weight of each: short names, many pods to a name."""
+    app, groups = service_name(service.name), groups_of(service)
+    return [
+        (f"{name_of(app, groups, number)}-engines:{SERVICE_PORT}", engines[0].weight)
+        for number, engines in enumerate(groups)
+    ]
 
 
 def groups_of(service: Service) -> list[list[Engine]]:
@@ -239,12 +250,19 @@ def _pool_router(service: Service, app: str) -> list[dict[str, Any]]:
     return _deployed(service, app, {"start-router.sh": script}, container, ready)
 
 
-def _router(service: Service, app: str, servers: list[tuple[str, int]]) -> list[dict[str, Any]]:
+def nginx_router(
+    service: Service, app: str, servers: Sequence[ToServer], count: int, joint_share: Fraction = Fraction(0)
+) -> list[dict[str, Any]]:
+    """nginx in front of engines, or of joint instances and the router of pools.
+
+    Args:
+        count: of addresses that may be up.
+        joint_share: of the requests, what joint instances beside pools are sent; 0 where there is one kind.
+    """
+    started = start_router(servers, drain_s=DRAIN_S, every_address=True, joint_share=joint_share)
     files = {
-        "router.conf": router_conf(SERVICE_PORT, len(service.engines)),
-        "start-router.sh": "\n".join(
-            [*script_head(service, ROUTED), *start_router(servers, drain_s=DRAIN_S, every_address=True), ""]
-        ),
+        "router.conf": router_conf(SERVICE_PORT, count, parts=bool(joint_share)),
+        "start-router.sh": "\n".join([*script_head(service, ROUTED), *started, ""]),
         ROUTE: program(ROUTE),
     }
     ready = {"httpGet": {"path": "/router/health", "port": "http"}, "periodSeconds": 5}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from optimizer.deployment.command import joined
 from optimizer.deployment.options import SERVICE_PORT
+from optimizer.deployment.pool_router import name_of_router, port_of
 from optimizer.deployment.service import Service
 from optimizer.facts.text import visible
 
@@ -27,11 +28,17 @@ def plan_lines(service: Service, files: Mapping[str, str]) -> list[str]:
             of = f" (part {number + 1} of {len(engine.launch.parts)})" if len(engine.launch.parts) > 1 else ""
             lines.append(f"  {visible(engine.instance.name)}{of}: {where}{serves}")
         if node in service.routers and not chosen_there:
-            lines.append(f"  router: port {SERVICE_PORT}, before {len(service.engines)} instances")
+            if service.beside:
+                lines.append(
+                    f"  {name_of_router(service)}: port {port_of(service)}, before {_of_pools(service)} instances"
+                )
+            lines.append(f"  router: port {SERVICE_PORT}, before {len(service.engines)} instances{_dealt(service)}")
     if options.target == "llm-d":
         lines.append(f"router: llm-d's own chart, before {len(service.engines)} instances")
     elif service.routed and chosen_there:
-        lines.append(f"routers: {service.router_count}, port {SERVICE_PORT}, before {len(service.engines)} instances")
+        lines.append(
+            f"routers: {service.router_count}, port {SERVICE_PORT}, before {len(service.engines)} instances{_dealt(service)}"
+        )
     if not service.routed:
         lines.append(f"no router: clients ask port {service.engines[0].port} of the one instance")
     first = service.engines[0].commands[0]
@@ -41,3 +48,12 @@ def plan_lines(service: Service, files: Mapping[str, str]) -> list[str]:
     lines.append(f"files: {', '.join(sorted(files))}")
     lines.append("Nothing was written.")
     return lines
+
+
+def _of_pools(service: Service) -> int:
+    return len(service.engines) - len(service.of_role(""))
+
+
+def _dealt(service: Service) -> str:
+    share = float(service.joint_share)
+    return f", {share:.0%} of requests to joint ones and {1 - share:.0%} to pools" if service.beside else ""

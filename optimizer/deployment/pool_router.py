@@ -18,6 +18,10 @@ METRICS_PORT = 8199
 """Of the router itself; its default is one of those that instances of other services take."""
 LOOKS_EVERY_S = 5
 """Seconds between two questions for an engine's health; the routers' own 60 is a minute of failed requests."""
+READY = "/readiness"
+"""Asked of it: 200 while it can serve. Its ``/health`` is 503 while any instance is away (vllm-router)."""
+BESIDE_PORT = 7999
+"""Where it listens with joint instances beside the pools: the service's own port is that of the router before both."""
 MISSES = 2
 """Unanswered questions after which an engine gets no requests."""
 
@@ -25,6 +29,23 @@ MISSES = 2
 def router_of(service: Service) -> PoolRouter:
     """The router of the service's engine."""
     return router_of_pools(service.options.engine)
+
+
+def port_of(service: Service) -> int:
+    """Where the router of the pools listens."""
+    return BESIDE_PORT if service.beside else SERVICE_PORT
+
+
+def name_of_router(service: Service) -> str:
+    """What its process, its container and its job are called; its script has ``start-`` before it."""
+    return "pool-router" if service.beside else "router"
+
+
+def names_of_routers(service: Service) -> list[str]:
+    """What runs on each node with routers: of joint instances beside pools, the pools' and the one before both."""
+    if not service.routed:
+        return []
+    return [name_of_router(service), "router"] if service.beside else ["router"]
 
 
 def router_words(service: Service, address: Callable[[Engine], str]) -> tuple[str, ...]:
@@ -41,7 +62,7 @@ def router_words(service: Service, address: Callable[[Engine], str]) -> tuple[st
     for engine in service.of_role("decode"):
         words += ["--decode", f"http://{address(engine)}"]
     # Taking turns is never worse than the requests at random that the answer counts on.
-    words += ["--policy", "round_robin", "--host", "0.0.0.0", "--port", str(SERVICE_PORT)]
+    words += ["--policy", "round_robin", "--host", "0.0.0.0", "--port", str(port_of(service))]
     words += ["--health-check-interval-secs", str(LOOKS_EVERY_S), "--health-failure-threshold", str(MISSES)]
     # An instance that is not up within this time of the router's start is left out for good by one of the routers.
     words += [

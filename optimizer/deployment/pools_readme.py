@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from optimizer.deployment.limits import start_limit_s
 from optimizer.deployment.options import POOL_TARGETS, SERVICE_PORT
-from optimizer.deployment.pool_router import install, router_of
+from optimizer.deployment.pool_router import install, port_of, router_of
 from optimizer.deployment.service import Service
 from optimizer.deployment.shell import NIXL
 from optimizer.engines.registry import engine_of
@@ -45,6 +45,7 @@ def section(service: Service) -> list[str]:
     }.get(options.target, f"the router ({router.package} {router.version})")
     limit = max(start_limit_s(service.weight_bytes(engine)) for engine in service.engines)
     lines = [
+        *_dealt(service),
         "",
         "## Prefill and decode",
         "",
@@ -70,6 +71,23 @@ def section(service: Service) -> list[str]:
         f"- Both pools have to run the same release of {engine_of(options.engine).title}: update them together."
     )
     return lines
+
+
+def _dealt(service: Service) -> list[str]:
+    """How requests are dealt between joint instances and pools, where both are."""
+    if not service.beside:
+        return []
+    joint, share = service.of_role(""), float(service.joint_share)
+    return [
+        "",
+        "## Joint instances beside pools",
+        "",
+        f"nginx (port {SERVICE_PORT}) deals requests at random: {share:.0%} to the {len(joint)} joint "
+        f"{'instance' if len(joint) == 1 else 'instances'}, {1 - share:.0%} to the router of the pools (port {port_of(service)}). Each "
+        "part keeps its share while any of its servers is up, as the answer counts; a part that is down as a whole leaves its requests "
+        "to the other, which may then be slower than stated. The table above has shares of all requests: each that the pools get "
+        "meets one prefill and one decode instance.",
+    ]
 
 
 def _devices(service: Service) -> str:

@@ -9,8 +9,10 @@ from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.parts import LaunchPart
 from optimizer.deployment.platforms import CACHE, products_of
 from optimizer.deployment.pods import weights_path
+from optimizer.deployment.pool_router import names_of_routers
 from optimizer.deployment.ray import INSTALL
 from optimizer.deployment.service import Engine, Service
+from optimizer.deployment.slurm import ENDPOINTS, SERVERS
 from optimizer.deployment.systemd import folder
 from optimizer.deployment.unlike import stages_in_words, stages_of, unlike
 from optimizer.engines.registry import engine_of
@@ -99,7 +101,7 @@ def _start(service: Service) -> list[str]:
         commands = [f"bash {shell_word(f'start-{host}.sh')}   # on {host}" for host in hosts[:SHOWN]]
         if service.routed:
             places = " and on ".join(service.host(node) for node in service.routers)
-            commands.append(f"bash start-router.sh   # on {places}")
+            commands += [f"bash start-{name}.sh   # on {places}" for name in names_of_routers(service)]
     more = [f"The other {len(hosts) - SHOWN} nodes likewise."] if len(hosts) > SHOWN else []
     several = " and so on" if len(hosts) > 3 else ""
     return [
@@ -118,7 +120,7 @@ def _start(service: Service) -> list[str]:
 
 def _entrance(service: Service) -> list[str]:
     """Where clients come in, and what they have to do when that is gone."""
-    if service.pooled:
+    if service.pooled and not service.beside:
         return pools_readme.entrance(service)
     if not service.routed:
         return [f"Requests go to port {SERVICE_PORT} of {markdown(service.host(service.nodes[0]))}."]
@@ -140,7 +142,8 @@ def router_needs(service: Service) -> list[str]:
     """What the router needs besides the engine."""
     if not service.routed:
         return []
-    return pools_readme.needs(service) if service.pooled else ["nginx", "curl"]
+    pools = pools_readme.needs(service) if service.pooled else []
+    return [*pools, *(["nginx", "curl"] if service.beside or not service.pooled else [])]
 
 
 def _upkeep(service: Service) -> list[str]:
@@ -169,8 +172,9 @@ def _start_systemd(service: Service) -> list[str]:
         for host in [service.host(node) for node in service.nodes][:SHOWN]
     ]
     commands += [
-        f"sudo systemctl enable --now {place}/{name}-router.service   # on {service.host(node)}"
+        f"sudo systemctl enable --now {place}/{name}-{router}.service   # on {service.host(node)}"
         for node in service.routers
+        for router in names_of_routers(service)
     ]
     return [
         f"On every node, this folder becomes {place}; the units name that path. {place}/environment may hold PATH (of the engine's "
@@ -195,13 +199,14 @@ def _start_slurm(service: Service) -> list[str]:
         "",
         "```bash",
         *(f"sbatch {engine.instance.name}.sbatch" for engine in service.engines[:SHOWN]),
-        *(["sbatch router.sbatch"] if service.routed else []),
+        *(f"sbatch {name}.sbatch" for name in names_of_routers(service)),
         "```",
         "",
     ]
     if service.routed:
+        written = f"{ENDPOINTS}/ or {SERVERS}/" if service.beside else f"{ENDPOINTS}/"
         found += [
-            "Each job writes where it serves into endpoints/, which the routers read. Requests go to port "
+            f"Each job writes where it serves into {written}, which the routers read. Requests go to port "
             f"{SERVICE_PORT} of the nodes of the router's job; where it has several, a client has to try the next if one does not answer.",
         ]
     return [
@@ -262,7 +267,7 @@ def _settings(service: Service) -> list[str]:
         command, meaning = engine.commands[0], engine_of(service.options.engine).carries
         gpus = " and ".join(dict.fromkeys(problem.hardware.gpu.name for problem in stages))
         label = f"{markdown(gpus)}, " if len(service.problems) > 1 else ""
-        label = f"{engine.role}: " if engine.role else label
+        label = f"{engine.role or 'joint'}: " if service.pooled else label
         lines += [f"{label}{service.options.engine_name}:", "", "| setting | value | from |", "|---|---|---|"]
         for flag, said in meaning.items():
             value = command.value(flag) or command.setting(flag)

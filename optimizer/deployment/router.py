@@ -12,6 +12,10 @@ from math import gcd
 from optimizer.writing.quoting import shell_word
 
 IMAGE = "nginx:1.28"
+JOINT, POOLS = "joint", "pools"
+"""Parts of a service that a router may deal requests between, each a group of servers."""
+ToServer = tuple[str, int] | tuple[str, int, str, str]
+"""Host and port, weight; of a router that deals between parts also the part and the path that tells health."""
 PARTS = 10_000
 TRIES = 2
 """Engines that one request is sent to at most: a request that ends the engine it meets may end no more than these."""
@@ -26,13 +30,15 @@ def weights_of(shares: Sequence[float]) -> list[int]:
     return [value // common for value in whole]
 
 
-def router_conf(port: int, engines: int) -> str:
+def router_conf(port: int, engines: int, *, parts: bool = False) -> str:
     """The configuration of nginx but for the list of engines, which ``route.sh`` keeps in ``engines.conf`` beside it.
 
     Args:
         port: where the service listens.
         engines: how many there are, for ``/router/health``.
+        parts: whether requests are dealt between joint instances and the router of pools, and not over engines alone.
     """
+    upstream = "$part" if parts else "engines"
     return f"""\
 worker_processes 4;
 # Not /dev/stderr: that is a socket under systemd, which nginx cannot open.
@@ -75,7 +81,7 @@ http {{
                 return 503 "no engine is up\\n";
             }}
             error_page 502 504 = @again;
-            proxy_pass http://engines;
+            proxy_pass http://{upstream};
         }}
         # Where no engine was reached (they ended a moment ago, and the list of those that are up is not renewed yet), asking
         # others is free. A request that an engine had is never asked here again.
@@ -84,31 +90,35 @@ http {{
                 return 502;
             }}
             error_page 502 504 = @last;
-            proxy_pass http://engines;
+            proxy_pass http://{upstream};
         }}
         location @last {{
             if ($upstream_connect_time ~ [0-9]) {{
                 return 502;
             }}
-            proxy_pass http://engines;
+            proxy_pass http://{upstream};
         }}
     }}
 }}
 """
 
 
-def start_router(servers: Sequence[tuple[str, int]], *, drain_s: int, every_address: bool = False) -> list[str]:
+def start_router(
+    servers: Sequence[ToServer], *, drain_s: int, every_address: bool = False, joint_share: Fraction = Fraction(0)
+) -> list[str]:
     """Lines of bash after the head of a script: the engines, and the program that runs the router, which is beside it.
 
     Args:
-        servers: (host and port, weight) of each instance.
+        servers: each instance, or each router of pools.
         drain_s: how long streams may go on when the router is stopped.
         every_address: a name stands for several instances, one an address (Kubernetes' headless Services).
+        joint_share: of the requests, what joint instances beside pools are sent; 0 where there is one kind.
     """
-    lines = "\n".join(f"{address} {weight}" for address, weight in servers)
+    lines = "\n".join(" ".join(map(str, server)) for server in servers)
     return [
         f"engines={shell_word(lines)}",
         f"every_address={int(every_address)}",
         f"drain_s={drain_s}",
+        *([f"joint_percent={float(100 * joint_share):g}"] if joint_share else []),
         ". ./route.sh",
     ]

@@ -69,6 +69,8 @@ class Service:
     """Of each role, where there are roles; those of both at the same time."""
     link: str = ""
     """What cache crosses between roles: NVLink, PCIe or network."""
+    joint_share: Fraction = Fraction(0)
+    """Of the requests, what joint instances are sent beside pools; 0 where there is one kind."""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -80,8 +82,13 @@ class Service:
         """Whether prefill and decode are pools of their own."""
         return bool(self.roles)
 
+    @property
+    def beside(self) -> bool:
+        """Whether joint instances stand beside pools: a router deals requests between them and the router of the pools."""
+        return bool(self.joint_share)
+
     def of_role(self, role: str) -> list[Engine]:
-        """The instances of a pool."""
+        """The instances of a pool; "": those that do both."""
         return [engine for engine in self.engines if engine.role == role]
 
     @property
@@ -145,7 +152,11 @@ class Service:
         totals: dict[str, int] = {}
         for engine in self.engines:
             totals[engine.role] = totals.get(engine.role, 0) + engine.weight
-        return [Fraction(engine.weight, totals[engine.role]) for engine in self.engines]
+        found = [Fraction(engine.weight, totals[engine.role]) for engine in self.engines]
+        if not self.beside:
+            return found
+        parts = [1 - self.joint_share if engine.role else self.joint_share for engine in self.engines]
+        return [share * part for share, part in zip(found, parts, strict=True)]
 
 
 def build_service(chosen: Chosen, options: Options, title: str) -> Service:
@@ -171,15 +182,15 @@ def build_service(chosen: Chosen, options: Options, title: str) -> Service:
         platform_of(problem.hardware.gpu)
     every = launches(chosen.placement)
     routed = len(every) > 1
-    # The instances of a pool are alike, and those of another pool get requests of their own.
-    weights = [1] * len(every) if chosen.roles else weights_of([launch.instance.share for launch in every])
+    roles = [chosen.roles[launch.instance.pool] if chosen.roles else "" for launch in every]
+    weights = _weights(every, roles)
     widest = max(launch.instance.replicas for launch in every)
     engines = []
-    for number, (launch, weight) in enumerate(zip(every, weights, strict=True)):
+    for number, (launch, weight, role) in enumerate(zip(every, weights, roles, strict=True)):
         if options.target == "slurm":
             # Slurm may put any two instances on one node: no two share a port.
             launch = replace(launch, slot=number)
-        role, bootstrap = chosen.roles[launch.instance.pool] if chosen.roles else "", None
+        bootstrap = None
         if options.in_pods and role:
             # A pod has all ports to itself.
             launch = replace(launch, slot=0)
@@ -212,7 +223,15 @@ def build_service(chosen: Chosen, options: Options, title: str) -> Service:
         chosen.routers,
         chosen.may_lose_of,
         chosen.link,
+        chosen.joint_share,
     )
+
+
+def _weights(every: Sequence[Launch], roles: Sequence[str]) -> list[int]:
+    """Of each instance at its router: the instances of a pool are alike, joint ones are sent their shares."""
+    joint = [launch.instance.share for launch, role in zip(every, roles, strict=True) if not role]
+    weights = iter(weights_of(joint) if joint else [])
+    return [1 if role else next(weights) for role in roles]
 
 
 def _in_pool(

@@ -23,6 +23,7 @@ from optimizer.facts.several import ModelEntry, SeveralProblem
 from optimizer.results.cluster_models import ClusterModelsAnswer
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement
 from optimizer.results.several import ServedShare, SeveralAnswer
+from optimizer.writing.quoting import markdown, markdown_code
 from optimizer.writing.yaml_text import yaml_text
 
 PROXY_IMAGE = "ghcr.io/berriai/litellm:main-stable"
@@ -123,33 +124,29 @@ def several_files(chosen: dict[str, Chosen], options: dict[str, Options], made_b
         files |= {f"{service_name(name)}/{path}": text for path, text in files_of_service(services[name]).items()}
     namespace = next(iter(options.values())).namespace
     title = f"Router of {', '.join(chosen)} by model name; {made_by}"
-    known = [passed_on(name, service) for name, service in services.items()]
-    files["router.yaml"] = yaml_text(*proxy("models", known, namespace), title=title)
+    known = [_passed_on(name, service) for name, service in services.items()]
+    files["router.yaml"] = yaml_text(*_proxy("models", known, namespace), title=title)
     files["README.md"] = _readme(services, namespace)
     return files
 
 
-def address_of(service: Service) -> str:
+def _address_of(service: Service) -> str:
     """Where a model's requests go in its namespace: its router, or its one instance."""
     app = service_name(service.name)
     return f"{app}-router:{SERVICE_PORT}" if service.routed else f"{app}-engines:{SERVICE_PORT}"
 
 
-def passed_on(name: str, service: Service, weight: int | None = None) -> dict[str, Any]:
-    """What the proxy is told of a service: the model's name in requests, and where they go.
-
-    Args:
-        weight: of several services of one name, at random by weight (``router_strategy/simple_shuffle.py``, its default).
-    """
+def _passed_on(name: str, service: Service) -> dict[str, Any]:
+    """What the proxy is told of a service: the model's name in requests, and where they go."""
     where = {
         "model": f"openai/{service.options.model_id}",
-        "api_base": f"http://{address_of(service)}/v1",
+        "api_base": f"http://{_address_of(service)}/v1",
         "api_key": "none",
     }
-    return {"model_name": name, "litellm_params": where if weight is None else where | {"weight": weight}}
+    return {"model_name": name, "litellm_params": where}
 
 
-def proxy(app: str, known: list[dict[str, Any]], namespace: str) -> list[dict[str, Any]]:
+def _proxy(app: str, known: list[dict[str, Any]], namespace: str) -> list[dict[str, Any]]:
     """A LiteLLM proxy in front of services, two of it."""
     labels = {APP: app, PART: "router"}
     metadata = {"name": f"{app}-router", "namespace": namespace, "labels": labels}
@@ -192,7 +189,7 @@ def proxy(app: str, known: list[dict[str, Any]], namespace: str) -> list[dict[st
 
 
 def _readme(services: dict[str, Service], namespace: str) -> str:
-    first = next(iter(services))
+    asked = markdown_code(f'"model": "{next(iter(services))}"')
     # Wide instances first: what is left of the nodes takes the narrow ones, and not the other way round.
     widest = sorted(services.items(), key=lambda pair: -max(len(engine.instance.gpus) for engine in pair[1].engines))
     lines = [
@@ -204,7 +201,7 @@ def _readme(services: dict[str, Service], namespace: str) -> str:
         "| model | folder | instances | loads | address in the cluster |",
         "|---|---|---|---|---|",
         *(
-            f"| {name} | {service_name(name)} | {len(one.engines)} | {one.options.model_id} | {address_of(one)} |"
+            f"| {markdown(name)} | {service_name(name)} | {len(one.engines)} | {markdown(one.options.model_id)} | {_address_of(one)} |"
             for name, one in services.items()
         ),
         "",
@@ -216,7 +213,7 @@ def _readme(services: dict[str, Service], namespace: str) -> str:
         "kubectl apply -f router.yaml",
         "```",
         "",
-        f'Ask `http://models-router.{namespace}:{PROXY_PORT}/v1/chat/completions` with `"model": "{first}"`. Kubernetes puts each',
+        f"Ask `http://models-router.{namespace}:{PROXY_PORT}/v1/chat/completions` with {asked}. Kubernetes puts each",
         "pod where its GPUs are free, the instances of a model spread over nodes; how many of each there are is the split of the answer.",
         "",
     ]

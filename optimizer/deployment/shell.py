@@ -6,6 +6,7 @@ A script holds each process as a function; ``programs/supervise.py``, which goes
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from optimizer.deployment import ray
@@ -13,9 +14,9 @@ from optimizer.deployment.command import joined
 from optimizer.deployment.limits import DRAIN_S, STOP_S, start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import NVIDIA
-from optimizer.deployment.pool_router import router_of, router_words
+from optimizer.deployment.pool_router import READY, name_of_router, port_of, router_of, router_words
 from optimizer.deployment.programs import program
-from optimizer.deployment.router import router_conf, start_router
+from optimizer.deployment.router import JOINT, POOLS, ToServer, router_conf, start_router
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.unlike import stages_of
 from optimizer.engines.registry import engine_of
@@ -55,11 +56,13 @@ def router_files(service: Service) -> dict[str, str]:
     """The router's configuration and the script that runs it; nothing where one instance is all."""
     if not service.routed:
         return {}
-    if service.pooled:
-        return {"start-router.sh": _pool_router(service)}
-    servers = [(f"{service.host(one.launch.head)}:{one.port}", one.weight) for one in service.engines]
+    pools = {f"start-{name_of_router(service)}.sh": _pool_router(service)} if service.pooled else {}
+    if service.pooled and not service.beside:
+        return pools
+    servers = _servers(service)
     return {
-        "router.conf": comment(service.title) + router_conf(SERVICE_PORT, len(servers)),
+        **pools,
+        "router.conf": comment(service.title) + router_conf(SERVICE_PORT, len(servers), parts=service.beside),
         "start-router.sh": "\n".join(
             [
                 *head(service, ROUTED),
@@ -69,7 +72,7 @@ def router_files(service: Service) -> dict[str, str]:
                 f'  exec python3 supervise.py --grace {STOP_S} router -- bash "$PWD/$(basename "$0")" run',
                 "fi",
                 "",
-                *start_router(servers, drain_s=DRAIN_S),
+                *start_router(servers, drain_s=DRAIN_S, joint_share=service.joint_share),
                 "",
             ]
         ),
@@ -77,16 +80,27 @@ def router_files(service: Service) -> dict[str, str]:
     }
 
 
+def _servers(service: Service) -> list[ToServer]:
+    """What nginx sends requests to: every instance, or joint instances and every router of the pools beside them."""
+    if not service.beside:
+        return [(f"{service.host(one.launch.head)}:{one.port}", one.weight) for one in service.engines]
+    joint = [
+        (f"{service.host(one.launch.head)}:{one.port}", one.weight, JOINT, "/health") for one in service.of_role("")
+    ]
+    pools = [(f"{service.host(node)}:{port_of(service)}", 1, POOLS, READY) for node in service.routers]
+    return [*joint, *pools]
+
+
 def _pool_router(service: Service) -> str:
     """The script that keeps the router of prefill and decode pools."""
-    router = router_of(service)
+    router, name = router_of(service), name_of_router(service)
     words = router_words(service, lambda engine: f"{service.host(engine.launch.head)}:{engine.port}")
     return "\n".join(
         [
             *head(service),
             'if [ "${1-}" != run ] && [ -f supervise.py ]; then',
             f"  python3 {SUPERVISE} --check {router.package} {router.version} || exit 1",
-            f'  exec python3 {SUPERVISE} --grace {STOP_S} router -- bash "$PWD/$(basename "$0")" run',
+            f'  exec python3 {SUPERVISE} --grace {STOP_S} {name} -- bash "$PWD/$(basename "$0")" run',
             "fi",
             "",
             *call(words, {}),
@@ -120,18 +134,19 @@ def functions(found: list[Process]) -> list[str]:
     ]
 
 
-def check(service: Service) -> list[str]:
-    """Lines that stop where the engine, or what it needs, is not there."""
+def check(service: Service, engines: Sequence[Engine]) -> list[str]:
+    """Lines that stop where the engine, or what these instances of it need, is not there."""
     options = service.options
     lines = [f"python3 {SUPERVISE} --check {engine_of(options.engine).package} {options.version} || exit 1"]
-    if service.pooled and all(service.platform(engine) is NVIDIA for engine in service.engines):
+    of_pools = [engine for engine in engines if engine.role]
+    if of_pools and all(service.platform(engine) is NVIDIA for engine in of_pools):
         lines += [
             f"if ! python3 -c '{_FINDS_NIXL}'; then",
             f'  echo "nixl is not installed, over which the pools send cache: {NIXL}" >&2',
             "  exit 1",
             "fi",
         ]
-    if options.target == "ray" and any(len(engine.launch.parts) > 1 for engine in service.engines):
+    if options.target == "ray" and any(len(engine.launch.parts) > 1 for engine in engines):
         lines += [
             "if ! command -v ray >/dev/null; then",
             f'  echo "ray is not installed, and the engine does not bring it: {ray.INSTALL}" >&2',
@@ -154,7 +169,7 @@ def _script(service: Service, node: str) -> str:
             "",
             *functions(found),
             "",
-            *check(service),
+            *check(service, [engine for engine, _ in service.on(node)]),
             *starts,
             "",
             "# Each process is stopped whole: TERM, time for its streams to end, KILL. A second signal cuts the wait.",

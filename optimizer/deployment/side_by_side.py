@@ -1,87 +1,194 @@
-"""Launch files of joint instances beside prefill and decode pools: a folder for each part, and one router in front of both.
+"""Launch files of joint instances beside prefill and decode pools, and one nginx before both that deals requests by share.
 
-The router is a LiteLLM proxy that knows both under the model's name and picks one at random by its weight, the tenths of the requests
-(https://docs.litellm.ai/docs/routing; ``router_strategy/simple_shuffle.py``). ``docs/deploy.md``, section 10.
+Scripts, Compose files, units and jobs of both stand in one folder, as those of one service: no two instances share a port or a GPU. In
+Kubernetes each part has a folder. ``docs/deploy.md``, section 10.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from optimizer.deployment.chosen import Chosen
 from optimizer.deployment.files import files_of_service
+from optimizer.deployment.kubernetes import nginx_router, servers_of
 from optimizer.deployment.names import service_name
-from optimizer.deployment.options import Options
+from optimizer.deployment.options import SERVICE_PORT, Options
+from optimizer.deployment.plan import plan_lines
+from optimizer.deployment.pool_router import READY
+from optimizer.deployment.router import JOINT, POOLS, ToServer
 from optimizer.deployment.service import Service, build_service
-from optimizer.deployment.several import PROXY_PORT, address_of, passed_on, proxy
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.side_by_side import TENTHS
+from optimizer.facts.hardware import HardwareFacts
+from optimizer.facts.side_by_side import TENTHS, BesideSplit
+from optimizer.results.placement import GpuPlace, Placement
+from optimizer.writing.quoting import markdown, markdown_code
 from optimizer.writing.yaml_text import yaml_text
 
-PARTS = ("joint", "pools")
+PARTS = (JOINT, POOLS)
+LONGEST = 24
+"""Letters of the service's name in that of a part, which is told by what follows."""
 
 
-def side_by_side_files(
-    name: str, chosen: tuple[Chosen, Chosen], tenths: int, options: Options, made_by: str
-) -> dict[str, str]:
-    """Text of every file by its path: a folder for each part, the router, and how to start all.
+@dataclass(frozen=True, slots=True)
+class BothParts:
+    """Both parts of what is to be launched."""
+
+    name: str
+    label: str
+    joint: Chosen
+    pools: Chosen
+    """On the GPUs after those of the joint instances."""
+    tenths: int
+    """Of the requests that the joint instances are sent."""
+    verdict: str
+
+    @property
+    def nodes(self) -> list[str]:
+        """Nodes of either part, the joint ones first."""
+        return list(dict.fromkeys((*self.joint.placement.nodes, *self.pools.placement.nodes)))
+
+    @property
+    def share(self) -> Fraction:
+        """Of the requests that the joint instances are sent."""
+        return Fraction(self.tenths, TENTHS)
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """A sentence for each rule that a part does not keep."""
+        parts = zip(PARTS, (self.joint, self.pools), strict=True)
+        return tuple(f"{part.capitalize()}: {note}" for part, one in parts for note in one.broken)
+
+    @property
+    def together(self) -> Chosen:
+        """Both as one service."""
+        pools = tuple(replace(one, pool=one.pool + len(self.joint.problems)) for one in self.pools.placement.instances)
+        return Chosen(
+            self.name,
+            self.label,
+            (*self.joint.problems, *self.pools.problems),
+            Placement((*self.joint.placement.instances, *pools)),
+            0,
+            self.verdict,
+            self.broken,
+            max(self.joint.routers, self.pools.routers),
+            (*("" for _ in self.joint.problems), *self.pools.roles),
+            (),
+            self.pools.link,
+            self.share,
+        )
+
+
+def beside_of(
+    name: str, label: str, verdict: str, chosen: tuple[Chosen, Chosen], split: BesideSplit, hardware: HardwareFacts
+) -> BothParts:
+    """Both parts on the hardware that they share out.
 
     Args:
         name: of the service.
-        chosen: the joint instances and the pools.
-        tenths: of the requests that the joint instances are sent.
+        label: of both.
+        verdict: on both, a few words.
+        chosen: the joint instances and the pools, each on GPUs counted from its first.
+    """
+    joint, pools = chosen
+    moved = replace(pools, placement=_after(pools.placement, split.units, hardware.nodes > 1))
+    return BothParts(name, label, joint, moved, split.tenths, verdict)
+
+
+def _after(placement: Placement, units: int, whole_nodes: bool) -> Placement:
+    """The placement on the nodes, or on the GPUs of the one node, after so many."""
+
+    def there(place: GpuPlace) -> GpuPlace:
+        if not whole_nodes:
+            return GpuPlace(place.node, place.index + units)
+        name, _, number = place.node.rpartition("-")
+        return GpuPlace(f"{name}-{int(number) + units}", place.index)
+
+    return Placement(tuple(replace(one, gpus=tuple(there(place) for place in one.gpus)) for one in placement.instances))
+
+
+def side_by_side_files(beside: BothParts, options: Options, made_by: str) -> tuple[dict[str, str], list[str]]:
+    """Text of every file by its path, and lines that say what would start where.
+
+    Args:
+        beside: both parts.
         options: of both.
         made_by: ends the title of every file.
 
     Raises:
-        ProblemError: not Kubernetes, or an engine that cannot run a part.
+        ProblemError: an engine that cannot run a part, or a target that cannot deal requests by share.
     """
-    if options.target != "kubernetes":
+    if options.target == "kubernetes":
+        return _in_folders(beside, options, made_by)
+    if options.in_pods:
         raise ProblemError(
             "--target",
-            f"{options.target} is not written for joint instances beside pools, two services of one model; use --target kubernetes, or "
-            "state serving: joint or disaggregated for the best of one kind",
+            f"{options.target} is not written for joint instances beside pools; use --target kubernetes, or state serving: joint or "
+            "disaggregated for the best of one kind",
         )
+    chosen = beside.together
+    service = build_service(chosen, options, f"{chosen.title(options.engine_name)}; {made_by}")
+    files = files_of_service(service)
+    return files, plan_lines(service, files)
+
+
+def _in_folders(beside: BothParts, options: Options, made_by: str) -> tuple[dict[str, str], list[str]]:
+    """Manifests of each part by itself, which name their own objects, and the router before both."""
+    short = service_name(beside.name)[:LONGEST].strip("-")
     files: dict[str, str] = {}
+    lines: list[str] = []
     services: list[Service] = []
-    for part, one in zip(PARTS, chosen, strict=True):
-        own = replace(one, name=f"{name}-{part}")
-        services.append(build_service(own, options, f"{own.title(options.engine_name)}; {made_by}"))
-        files |= {f"{part}/{path}": text for path, text in files_of_service(services[-1]).items()}
-    app = service_name(f"{name}-both")
-    weights = tenths, TENTHS - tenths
-    known = [passed_on(options.model_id, one, weight) for one, weight in zip(services, weights, strict=True)]
-    title = f"Router of both parts of {name}; {made_by}"
-    files["router.yaml"] = yaml_text(*proxy(app, known, options.namespace), title=title)
-    files["README.md"] = _readme(app, services, weights, options)
-    return files
+    for part, one in zip(PARTS, (beside.joint, beside.pools), strict=True):
+        own = replace(one, name=f"{short}-{part}")
+        service = build_service(own, options, f"{one.title(options.engine_name)}; {made_by}")
+        written = files_of_service(service)
+        if part == JOINT:
+            # The router before both knows each joint instance: no other is needed before them.
+            written.pop("router.yaml", None)
+        files |= {f"{part}/{path}": text for path, text in written.items()}
+        lines += plan_lines(service, written)[:-1]
+        services.append(service)
+    joint, pools = services
+    servers: list[ToServer] = [(address, weight, JOINT, "/health") for address, weight in servers_of(joint)]
+    servers.append((f"{service_name(pools.name)}-router:{SERVICE_PORT}", 1, POOLS, READY))
+    chosen = beside.together
+    title = f"{chosen.title(options.engine_name)}; {made_by}"
+    routers = replace(joint, title=title, router_count=chosen.routers)
+    app = f"{short}-both"
+    documents = nginx_router(routers, app, servers, len(joint.engines) + 1, beside.share)
+    files["router.yaml"] = yaml_text(*documents, title=title)
+    files["README.md"] = _readme(beside, app, services, options, title)
+    return files, [*lines, f"routers before both: {chosen.routers}, port {SERVICE_PORT}", "Nothing was written."]
 
 
-def _readme(app: str, services: list[Service], weights: tuple[int, int], options: Options) -> str:
+def _readme(beside: BothParts, app: str, services: list[Service], options: Options, title: str) -> str:
+    shares = beside.share, 1 - beside.share
+    asked = markdown_code(f'"model": "{options.model_id}"')
     lines = [
-        "# Joint instances beside prefill and decode pools",
+        f"# {markdown(beside.name)}",
         "",
-        "Each folder holds the launch files of one part; its README.md says what it needs. `router.yaml` is a LiteLLM proxy that sends",
-        "each request to one of them, at random by weight.",
+        f"{markdown(title)}.",
         "",
-        "| part | folder | instances | of ten requests | address in the cluster |",
-        "|---|---|---|---|---|",
+        *(f"- {markdown(note)}" for note in beside.broken),
+        "Joint instances stand beside prefill and decode pools. Each folder holds the launch files of one part; its README.md says what it",
+        "needs. `router.yaml` is nginx, which deals requests between the parts at random. Each part keeps its share while any of its pods",
+        "serves; a part that is down as a whole leaves its requests to the other.",
+        "",
+        "| part | instances | of the requests | GPUs |",
+        "|---|---|---|---|",
         *(
-            f"| {one.name} | {part} | {len(one.engines)} | {weight} | {address_of(one)} |"
-            for part, one, weight in zip(PARTS, services, weights, strict=True)
+            f"| {part} | {len(one.engines)} | {float(share):.0%} | {sum(len(e.instance.gpus) for e in one.engines)} |"
+            for part, one, share in zip(PARTS, services, shares, strict=True)
         ),
         "",
         "```bash",
         f"kubectl create secret generic huggingface -n {options.namespace} --from-literal=token=YOUR_TOKEN  # gated or private models",
-        *(
-            f"kubectl apply -f {part}/engines.yaml{f' -f {part}/router.yaml' if one.routed else ''}"
-            for part, one in zip(PARTS, services, strict=True)
-        ),
+        f"kubectl apply -f {JOINT}/engines.yaml",
+        f"kubectl apply -f {POOLS}/engines.yaml -f {POOLS}/router.yaml",
         "kubectl apply -f router.yaml",
         "```",
         "",
-        f"Ask `http://{app}-router.{options.namespace}:{PROXY_PORT}/v1/chat/completions` with "
-        f'`"model": "{options.model_id}"`.',
+        f"Ask `http://{app}-router.{options.namespace}:{SERVICE_PORT}/v1/chat/completions` with {asked}.",
         "",
     ]
     return "\n".join(lines)

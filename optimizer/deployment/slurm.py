@@ -10,15 +10,17 @@ from optimizer.deployment.command import FOLDER, HEAD, NODE, RANK
 from optimizer.deployment.limits import DRAIN_S, STOP_S, start_limit_s
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.pool_router import router_of, router_words
+from optimizer.deployment.pool_router import READY, name_of_router, port_of, router_of, router_words
 from optimizer.deployment.programs import program
-from optimizer.deployment.router import router_conf, start_router
+from optimizer.deployment.router import JOINT, POOLS, router_conf, start_router
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.shell import ROUTE, ROUTED, SUPERVISE, call, check, supervisor_files
 from optimizer.deployment.unlike import unlike, where
 from optimizer.facts.errors import ProblemError
 from optimizer.writing.yaml_text import comment
 
+ENDPOINTS, SERVERS = "endpoints", "servers"
+"""Folders in which jobs write where they serve; the second with joint instances beside pools: what the router before both sends to."""
 LEAD_S = 20
 """Slurm's own signals may be this late; sbatch rounds to its resolution of 30 s anyway."""
 
@@ -35,9 +37,11 @@ def slurm_files(service: Service) -> dict[str, str]:
         files[f"{engine.instance.name}.sbatch"] = _job(service, engine)
     files |= {**supervisor_files(), **service.settings_files()}
     if service.pooled:
-        files["router.sbatch"] = _pool_router(service)
-    elif service.routed:
-        files["router.conf"] = comment(service.title) + router_conf(SERVICE_PORT, len(service.engines))
+        files[f"{name_of_router(service)}.sbatch"] = _pool_router(service)
+    if service.routed and (service.beside or not service.pooled):
+        servers = len(service.of_role("")) + (_routers(service) if service.beside else 0)
+        conf = router_conf(SERVICE_PORT, servers, parts=service.beside)
+        files["router.conf"] = comment(service.title) + conf
         files["router.sbatch"] = _router(service)
         files[ROUTE] = program(ROUTE)
     return files
@@ -74,6 +78,8 @@ def _job(service: Service, engine: Engine) -> str:
     first, *others = engine.commands
     supervised = f"--port {first.port} --grace {STOP_S} --ready-within {start_limit_s(service.weight_bytes(engine))}"
     patient = " --patient" if others else ""
+    fronted = service.beside and not engine.role
+    written, told = (SERVERS, f" {JOINT} /health") if fronted else (ENDPOINTS, "")
     lines = [
         *_head(service, name, *asked),
         "set -uo pipefail",
@@ -96,10 +102,10 @@ def _job(service: Service, engine: Engine) -> str:
         "  run_engine) run_engine ;;",
         *(["  run_worker) run_worker ;;"] if others else []),
         "  task)",
-        *(f"    {line}" for line in check(service)),
+        *(f"    {line}" for line in check(service, [engine])),
         '    if [ "$SLURM_NODEID" -eq 0 ]; then',
-        "      mkdir -p endpoints",
-        f'      echo "$head:{first.port} {engine.weight}" >"endpoints/{name}"',
+        f"      mkdir -p {written}",
+        f'      echo "$head:{first.port} {engine.weight}{told}" >"{written}/{name}"',
         f'      exec python3 {SUPERVISE} --echo {supervised}{patient} {name} -- bash "$script" run_engine',
         "    fi",
         *(
@@ -133,15 +139,14 @@ def _call(words: tuple[str, ...], environment: dict[str, str]) -> list[str]:
 
 def _router(service: Service) -> str:
     """As many routers as the answer asks for, on different nodes, each a task."""
-    count = min(service.router_count, max(1, len(service.nodes)))
     return "\n".join(
         [
-            *_head(service, "router", f"--nodes={count}", "--cpus-per-task=2"),
+            *_head(service, "router", f"--nodes={_routers(service)}", "--cpus-per-task=2"),
             ROUTED,
             "set -uo pipefail",
             'if [ "${1-}" = run ]; then',
-            *(f"  {line}" for line in start_router([], drain_s=DRAIN_S)[1:-1]),
-            "  endpoints=endpoints",
+            *(f"  {line}" for line in start_router([], drain_s=DRAIN_S, joint_share=service.joint_share)[1:-1]),
+            f"  endpoints={SERVERS if service.beside else ENDPOINTS}",
             "  . ./route.sh",
             "fi",
             'if [ "${1-}" = task ]; then',
@@ -154,10 +159,23 @@ def _router(service: Service) -> str:
     )
 
 
+def _routers(service: Service) -> int:
+    """How many routers there are."""
+    return min(service.router_count, max(1, len(service.nodes)))
+
+
 def _pool_router(service: Service) -> str:
     """The routers of pools, each a task: started when every instance has written where it serves, and anew when one moves."""
-    count = min(service.router_count, max(1, len(service.nodes)))
-    names = [engine.instance.name for engine in service.engines]
+    names = [engine.instance.name for engine in service.engines if engine.role]
+    job = name_of_router(service)
+    entry = (
+        [
+            f"  mkdir -p {SERVERS}",
+            f'  echo "$SLURMD_NODENAME:{port_of(service)} 1 {POOLS} {READY}" >"{SERVERS}/{job}-$SLURM_NODEID"',
+        ]
+        if service.beside
+        else []
+    )
     words = router_words(service, lambda engine: f"@at-{engine.instance.name}@")
     lines = call(words, {})
     for name in names:
@@ -165,7 +183,7 @@ def _pool_router(service: Service) -> str:
     router = router_of(service)
     return "\n".join(
         [
-            *_head(service, "router", f"--nodes={count}", "--cpus-per-task=2"),
+            *_head(service, job, f"--nodes={_routers(service)}", "--cpus-per-task=2"),
             "set -uo pipefail",
             "# Where an instance serves: its job writes it.",
             'at() { cut -d " " -f 1 "endpoints/$1"; }',
@@ -180,10 +198,11 @@ def _pool_router(service: Service) -> str:
             f"  python3 {SUPERVISE} --check {router.package} {router.version} || exit 1",
             "  stopped=0",
             """  trap 'stopped=1; [ -z "${kept-}" ] || kill -TERM "$kept"' TERM INT""",
+            *entry,
             "  until every >/dev/null; do sleep 5; done",
             '  while [ "$stopped" = 0 ]; do',
             "    known=$(every)",
-            f'    python3 {SUPERVISE} --echo --grace {STOP_S} "router-$SLURM_NODEID" -- bash router.sbatch run &',
+            f'    python3 {SUPERVISE} --echo --grace {STOP_S} "{job}-$SLURM_NODEID" -- bash {job}.sbatch run &',
             "    kept=$!",
             '    while kill -0 "$kept" 2>/dev/null && [ "$(every)" = "$known" ]; do sleep 5; done',
             '    kill -TERM "$kept" 2>/dev/null',
@@ -193,7 +212,7 @@ def _pool_router(service: Service) -> str:
             "  exit 0",
             "fi",
             'cd "$SLURM_SUBMIT_DIR" || exit 1',
-            "exec srun --kill-on-bad-exit=0 bash router.sbatch task",
+            f"exec srun --kill-on-bad-exit=0 bash {job}.sbatch task",
             "",
         ]
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from optimizer.deployment.limits import STOP_S
 from optimizer.deployment.names import service_name
+from optimizer.deployment.pool_router import names_of_routers
 from optimizer.deployment.service import Service
 from optimizer.deployment.shell import SUPERVISE, processes, shell_files
 from optimizer.writing.quoting import systemd_text
@@ -19,9 +20,9 @@ def systemd_files(service: Service) -> dict[str, str]:
             started = f"{' '.join(process.supervised)} {process.name} -- bash start-{host}.sh {process.name}"
             name = process.name.removeprefix("run_").replace("_", "-")
             files[f"{service_name(service.name)}-{name}.{host}.service"] = unit(service, name, started)
-    if service.routed:
-        started = f"--grace {STOP_S} router -- bash start-router.sh run"
-        files[f"{service_name(service.name)}-router.service"] = unit(service, "router", started)
+    for name in names_of_routers(service):
+        started = f"--grace {STOP_S} {name} -- bash start-{name}.sh run"
+        files[f"{service_name(service.name)}-{name}.service"] = unit(service, name, started)
     return files
 
 

@@ -9,7 +9,7 @@ from optimizer.reading.question import kind_of
 
 if TYPE_CHECKING:
     from optimizer.deployment.chosen import Chosen
-    from optimizer.deployment.options import Options
+    from optimizer.deployment.side_by_side import BothParts
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
@@ -53,8 +53,11 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
         raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")
     placed = cast("Problem | InventoryProblem", problem)
     if name_of(answer) == "SideBySideAnswer":
+        from optimizer.deployment.side_by_side import side_by_side_files
+
         options_of_both = resolve_options(placed.model, placed.engine, target, **options)
-        return files_of_both(cast("Problem", problem), answer, options_of_both)
+        beside = beside_chosen(cast("Problem", problem), answer)
+        return side_by_side_files(beside, options_of_both, f"made by optimizer {__version__}")[0]
     found = answer.placement if isinstance(answer, InventoryAnswer) else answer.strategy
     if found is None:
         raise ProblemError("deploy", "the answer has no strategy, so there is none to launch; its explanation says why")
@@ -71,21 +74,23 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     return launch_files(chosen, resolved, f"{chosen.title(resolved.engine_name)}; made by optimizer {__version__}")
 
 
-def files_of_both(problem: Problem, answer: SideBySideAnswer, options: Options) -> dict[str, str]:
-    """Launch files of joint instances beside pools.
+def beside_chosen(problem: Problem, answer: SideBySideAnswer) -> BothParts:
+    """What is to be launched of joint instances beside pools.
 
     Raises:
-        ProblemError: the engine cannot run a part, or the target cannot express both.
+        ValueError: a part finds no room.
     """
-    from optimizer.deployment.chosen import chosen_of
-    from optimizer.deployment.side_by_side import side_by_side_files
+    from optimizer.deployment.chosen import chosen_of, verdict_of
+    from optimizer.deployment.side_by_side import beside_of
     from optimizer.facts.side_by_side import TENTHS, BesideSplit, joint_part, pools_part, unit_gpus
-    from optimizer.version import __version__
 
     split = BesideSplit(round(answer.share * TENTHS), answer.joint_gpus // unit_gpus(problem))
     joint = chosen_of(joint_part(problem, split), answer.joint)
     pools = chosen_pools(pools_part(problem, split), answer.pools)
-    return side_by_side_files(problem.name, (joint, pools), split.tenths, options, f"made by optimizer {__version__}")
+    verdict = verdict_of(
+        answer.status, answer.objective, bool(joint.broken or pools.broken), answer.feasible is not None
+    )
+    return beside_of(problem.name, answer.label, verdict, (joint, pools), split, problem.hardware)
 
 
 def chosen_pools(problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer) -> Chosen:

@@ -66,7 +66,7 @@ def print_side_by_side(answer: SideBySideAnswer, *, full: bool = True, launch: S
         out.print()
         out.print(
             Text(
-                "  Next: --full shows every rule of either part; optimizer deploy --target kubernetes writes both parts and one router "
+                "  Next: --full shows every rule of either part; optimizer deploy writes both parts and one router "
                 "in front of them."
             )
         )

@@ -102,7 +102,7 @@ def commands_in(files: dict[str, str]) -> list[dict[str, Any]]:
     """Every engine process: ``words``, ``environment`` and, where the target says so, ``gpus``."""
     found: list[dict[str, Any]] = []
     for name, text in files.items():
-        if name.startswith("start-node") or (name.endswith(".sbatch") and name != "router.sbatch"):
+        if name.startswith("start-node") or (name.endswith(".sbatch") and "router" not in name):
             found += _in_script(text)
         if name.endswith(".yaml"):
             for document in yaml.load_all(text, Loader=LOADER):

@@ -13,14 +13,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from optimizer.deployment.programs import program
-from optimizer.deployment.router import router_conf, start_router
+from optimizer.deployment.router import ToServer, router_conf, start_router
 
 STAND_IN = Path(__file__).parent / "stand_in.py"
 needs_nginx = pytest.mark.skipif(
@@ -131,13 +132,19 @@ class Router:
     """The router as launch files start it, with a quick eye."""
 
     def __init__(
-        self, folder: Path, servers: list[tuple[str, int]], *, stderr: Any = None, every: bool = False
+        self,
+        folder: Path,
+        servers: Sequence[ToServer],
+        *,
+        stderr: Any = None,
+        every: bool = False,
+        joint_share: Fraction = Fraction(0),
     ) -> None:
         (self.port,) = free_ports(1)
         folder.mkdir(exist_ok=True)
-        (folder / "router.conf").write_text(router_conf(self.port, len(servers)))
+        (folder / "router.conf").write_text(router_conf(self.port, len(servers), parts=bool(joint_share)))
         (folder / "route.sh").write_text(program("route.sh"))
-        lines = start_router(servers, drain_s=20, every_address=every)
+        lines = start_router(servers, drain_s=20, every_address=every, joint_share=joint_share)
         (folder / "start-router.sh").write_text("\n".join(["set -uo pipefail", "period_s=0.2 answer_s=1", *lines, ""]))
         self.log = folder / "said"
         self.process = subprocess.Popen(

@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Health, models and metrics."""
-        if self.path == "/health":
+        if self.path in ("/health", "/readiness"):
             self.answer(503 if Handler.dead else 200, "")
         elif self.path == "/v1/models":
             one = {"id": self.options.model, "max_model_len": self.options.length}

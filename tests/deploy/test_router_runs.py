@@ -8,10 +8,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from optimizer.deployment.router import ToServer
 from tests.deploy.running import Engines, Router, get, needs_nginx, post, service, until
 
 pytestmark = needs_nginx
@@ -153,6 +155,38 @@ def test_stopping_the_router_lets_streams_end(tmp_path: Path, both: tuple[Engine
     assert found[0][0] == 200 and "DONE" in found[0][1]
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
     assert str(tmp_path / "fourth") not in left
+
+
+def test_joint_instances_beside_pools_keep_their_share(tmp_path: Path, both: tuple[Engines, Router]) -> None:
+    """Two joint instances for a tenth of the requests, two routers of pools: a part keeps its share while any of its servers is up."""
+    engines, _ = both
+    addresses = [f"localhost:{port}" for port in engines.ports]
+    servers: list[ToServer] = [(address, 1, "joint", "/health") for address in addresses[:2]]
+    servers += [(address, 1, "pools", "/readiness") for address in addresses[2:]]
+    router = Router(tmp_path / "beside", servers, joint_share=Fraction(1, 10))
+
+    def joint(requests: int) -> int:
+        """How many of the requests the joint instances get."""
+        bodies = [post(router.port, "hello")[1] for _ in range(requests)]
+        assert all('"port": ' in body for body in bodies)
+        return sum(int(body.split('"port": ')[1].rstrip("}")) in engines.ports[:2] for body in bodies)
+
+    try:
+        # 20 ± 7 standard deviations of a binomial count, sqrt(200 · 0.1 · 0.9) = 4.2; turns over all servers would give 100, then 67.
+        assert 0 < joint(200) < 50
+        engines.kill(0)
+        router.sees(3)
+        assert 0 < joint(200) < 50
+        engines.kill(1)
+        router.sees(2)
+        assert joint(20) == 0
+        until(lambda: engines.revived(0))
+        engines.kill(2)
+        engines.kill(3)
+        router.sees(1)
+        assert joint(20) == 20
+    finally:
+        assert router.stop() == 143
 
 
 def test_an_engine_that_does_not_answer_in_time_is_left_out(both: tuple[Engines, Router]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -179,25 +180,21 @@ def test_both_parts_make_up_the_whole() -> None:
 
 
 def test_both_parts_are_launched_behind_one_router() -> None:
-    """The router's weights are the tenths of the requests, its addresses those of Services of the parts."""
+    """The router's shares are the tenths of the requests; each instance of either part is there once, on a GPU of its own."""
     problem = problem_with(**NEAR_SATURATION)
     answer = solve(problem)
-    files = deploy(problem, answer, "kubernetes")
-    assert {path.split("/")[0] for path in files} == {"joint", "pools", "router.yaml", "README.md"}
-    config = next(one for one in yaml.safe_load_all(files["router.yaml"]) if one["kind"] == "ConfigMap")
-    known = yaml.safe_load(config["data"]["config.yaml"])["model_list"]
-    assert [one["litellm_params"]["weight"] for one in known] == [2, 8]
-    assert len({one["model_name"] for one in known}) == 1
-    services = {
-        one["metadata"]["name"]
-        for path in ("joint/engines.yaml", "pools/engines.yaml", "pools/router.yaml")
-        for one in yaml.safe_load_all(files[path])
-        if one["kind"] == "Service"
-    }
-    hosts = {one["litellm_params"]["api_base"].split("/")[2].split(":")[0] for one in known}
-    assert len(hosts) == 2 and hosts <= services
+    manifests = deploy(problem, answer, "kubernetes")
+    assert {path.split("/")[0] for path in manifests} == {"joint", "pools", "router.yaml", "README.md"}
+    config = next(one for one in yaml.safe_load_all(manifests["router.yaml"]) if one["kind"] == "ConfigMap")
+    assert "joint_percent=20\n" in config["data"]["start-router.sh"]
+    files = deploy(problem, answer, "shell")
+    assert "joint_percent=20\n" in files["start-router.sh"]
+    gpus = re.findall(r"export CUDA_VISIBLE_DEVICES=(\S+)", files["start-node-0.sh"])
+    assert gpus == ["0", "1", "2", "3,4"]
+    table = dict(re.findall(r"^\| (\S+) \| TP\S+ \| (\S+)% \|", files["README.md"], re.MULTILINE))
+    assert table == {"replica-0": "20.00", "prefill-0": "40.00", "prefill-1": "40.00", "decode-0": "80.00"}
     with pytest.raises(ProblemError, match="--target kubernetes"):
-        deploy(problem, answer, "shell")
+        deploy(problem, answer, "dynamo")
 
 
 def test_the_commands_speak_of_both_parts(tmp_path: Path) -> None:
@@ -210,7 +207,12 @@ def test_the_commands_speak_of_both_parts(tmp_path: Path) -> None:
     jsonschema.validate(data, command_schema())
     written = run("deploy", str(path), "--target", "kubernetes", "--out", str(tmp_path / "out"))
     assert written.returncode == 0 and (tmp_path / "out" / "pools" / "router.yaml").exists()
-    other = run("deploy", str(path), "--out", str(tmp_path / "no"))
+    shown = run("deploy", str(path), "--dry-run", "--hosts", "gpu-1.example")
+    assert shown.returncode == 0 and shown.stdout.startswith("small: would start with vLLM")
+    assert "gpu-1.example:" in shown.stdout and "  replica-0: GPUs 0, serves port 8001" in shown.stdout
+    assert "  pool-router: port 7999, before 3 instances" in shown.stdout
+    assert "  router: port 8000, before 4 instances, 20% of requests to joint ones and 80% to pools" in shown.stdout
+    other = run("deploy", str(path), "--target", "dynamo", "--out", str(tmp_path / "no"))
     assert other.returncode == 2 and "--target kubernetes" in other.stderr
 
 

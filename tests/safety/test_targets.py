@@ -1,5 +1,7 @@
 """Hostile text through every target of ``optimizer deploy`` and every engine, by the registries: one that is added is tested with them.
 
+Pools, and joint instances beside pools, are written by the same targets, and by llm-d and Dynamo: each is tested too.
+
 Names reach comments, titles and descriptions; what an engine loads and a container's image reach commands. Neither is ever more than text.
 """
 
@@ -10,6 +12,7 @@ import shutil
 import subprocess
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,14 +21,19 @@ import pytest
 import yaml
 
 from optimizer.deployment import ENGINE_NAMES, TARGETS, launch_files
-from optimizer.deployment.options import resolve_options, with_hosts
+from optimizer.deployment.chosen import Chosen, chosen_of_pools
+from optimizer.deployment.options import POOL_TARGETS, resolve_options, with_hosts
 from optimizer.deployment.shell import PROGRAMS
+from optimizer.deployment.side_by_side import beside_of, side_by_side_files
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
+from optimizer.facts.side_by_side import BesideSplit
 from optimizer.reading.load import problem_from_dict
 from optimizer.results.answer import Strategy
 from optimizer.results.placement import place_evenly
+from optimizer.results.pools import PoolsStrategy, PoolStrategy
 from tests.deploy.cases import commands_in, placed
+from tests.deploy.pool_cases import answer_of
 from tests.safety import hostile
 from tests.safety.hostile import MARK, SEEN, UNSEEN
 
@@ -69,6 +77,60 @@ def _files(problem: Problem, target: str, **options: Any) -> dict[str, str]:
     resolved = with_hosts(resolve_options(problem.model, problem.engine, target, **options), None, placement.nodes)
     chosen = placed([[problem]], placement, said=f"Not kept: {problem.name}")
     return launch_files(chosen, resolved, f"{problem.name}: TP1")
+
+
+def _pooled(problem: Problem, target: str, **options: Any) -> dict[str, str]:
+    """Files of a prefill and a decode instance."""
+    nodes = ["node-0", "node-1"]
+    resolved = with_hosts(resolve_options(problem.model, problem.engine, target, **options), None, nodes)
+    return launch_files(_pools(problem), resolved, f"{problem.name}: pools")
+
+
+def _pools(problem: Problem) -> Chosen:
+    pool = PoolStrategy(1, 1, 1, 8, "bf16", "bf16", 1)
+    chosen = chosen_of_pools(problem, answer_of(problem, PoolsStrategy(pool, pool)))
+    return replace(chosen, broken=(f"Not kept: {problem.name}",))
+
+
+def _both(problem: Problem, target: str, **options: Any) -> dict[str, str]:
+    """Files of a joint instance beside these."""
+    one, two = (
+        problem.model_copy(update={"hardware": problem.hardware.model_copy(update={"nodes": nodes})})
+        for nodes in (1, 2)
+    )
+    joint = placed([[one]], place_evenly(one, Strategy(1, 1, 1, 1, 8, (10,), "bf16", "bf16")), said=problem.name)
+    beside = beside_of(problem.name, "both", "a test", (joint, _pools(two)), BesideSplit(3, 1), problem.hardware)
+    resolved = with_hosts(resolve_options(problem.model, problem.engine, target, **options), None, beside.nodes)
+    return side_by_side_files(beside, resolved, problem.name)[0]
+
+
+WRITERS = {
+    **{("pools", target): _pooled for target in (*TARGETS, *POOL_TARGETS)},
+    **{("joint beside pools", target): _both for target in TARGETS},
+}
+
+
+@pytest.mark.parametrize(("kind", "target"), WRITERS)
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_names_stay_text_with_pools(engine: str, kind: str, target: str) -> None:
+    write = WRITERS[kind, target]
+    plain = write(_problem(engine), target)
+    words = [one["words"] for one in _processes(plain)]
+    assert words or target == "dynamo"
+    for name in _together(SEEN[name] for name in (SEEN if engine == "vllm" else COMMANDED)):
+        files = write(_problem(engine, name), target)
+        assert len(files) == len(plain)
+        for path, text in files.items():
+            _stays(path, text, name, plain)
+        assert [one["words"] for one in _processes(files)] == words
+    for path in PATHS if engine == "vllm" else PATHS[:2]:
+        processes = _processes(write(_problem(engine), target, model_id=path))
+        assert all(path in one["words"] for one in processes)
+        assert [len(one["words"]) for one in processes] == [len(one) for one in words]
+
+
+def _processes(files: dict[str, str]) -> list[dict[str, Any]]:
+    return [one for path, text in files.items() for one in commands_in({path.rpartition("/")[2]: text})]
 
 
 @cache
@@ -122,13 +184,18 @@ def _stay_text(engine: str, target: str, texts: list[str]) -> None:
         files = _files(_problem(engine, name), target)
         assert len(files) == len(plain)
         for file, text in files.items():
-            if file in PROGRAMS:
-                assert text == plain[file]
-                continue
-            assert re.fullmatch(r"[A-Za-z0-9._-]{1,200}", file), file
-            _inert(file, text, name)
+            _stays(file, text, name, plain)
         # The commands are those of a plain name.
         assert [one["words"] for one in commands_in(files)] == words
+
+
+def _stays(path: str, text: str, name: str, plain: dict[str, str]) -> None:
+    """Of one file: the programs are the same whatever the name, and the others hold it as text."""
+    if path in PROGRAMS:
+        assert text == plain[path]
+        return
+    assert re.fullmatch(r"((joint|pools)/)?[A-Za-z0-9._-]{1,200}", path), path
+    _inert(path.rpartition("/")[2], text, name)
 
 
 def _inert(file: str, text: str, name: str) -> None:

@@ -1,6 +1,8 @@
 # shellcheck shell=bash disable=SC2154
 # nginx in front of the engines, led by their health: it sends requests to those that answer /health, and to no other.
 # Where a folder is named as $endpoints, its files hold those lines, and are read anew each time. Needs nginx, curl and getent (glibc); $engines has a line "HOST:PORT WEIGHT" for each engine.
+# Joint instances beside pools: $joint_percent of the requests go to the part "joint", the others to "pools", at random; lines are then
+# "HOST:PORT WEIGHT PART PATH", PATH being asked in place of /health. A part that is down leaves its requests to the other.
 # A change of who is up becomes a new list and a reload, which nginx makes without dropping a stream.
 for need in nginx curl getent; do
   if ! command -v "$need" >/dev/null; then
@@ -38,9 +40,9 @@ addresses() {
     $2 == "STREAM" && !seen[$1]++ { print ($1 ~ /:/ ? "[" $1 "]" : $1); if (!all) exit }'
 }
 
-probe() { # of one address; says up, slow (no answer in time) or down
+probe() { # of one address and path; says up, slow (no answer in time) or down
   local code
-  if code=$(curl -s -o /dev/null --connect-timeout 2 -m "${answer_s:-5}" -w '%{http_code}' "http://$1/health"); then
+  if code=$(curl -s -o /dev/null --connect-timeout 2 -m "${answer_s:-5}" -w '%{http_code}' "http://$1$2"); then
     if [ "$code" = 200 ]; then echo up; else echo down; fi
   elif [ $? -eq 28 ]; then
     echo slow
@@ -49,13 +51,13 @@ probe() { # of one address; says up, slow (no answer in time) or down
   fi
 }
 
-# Every engine asked at once: lines "up|slow|down ADDRESS:PORT WEIGHT".
+# Every engine asked at once: lines "up|slow|down ADDRESS:PORT WEIGHT PART".
 ask() {
-  local server weight address
+  local server weight part path address
   if [ -n "${endpoints-}" ]; then engines=$(cat "$endpoints"/* 2>/dev/null); fi
-  while read -r server weight; do
+  while read -r server weight part path; do
     while read -r address; do
-      echo "$(probe "$address:${server##*:}") $address:${server##*:} $weight" &
+      echo "$(probe "$address:${server##*:}" "${path:-/health}") $address:${server##*:} $weight ${part:-engines}" &
     done < <(addresses "${server%:*}")
   done <<<"$engines"
   wait
@@ -64,27 +66,44 @@ ask() {
 # Who is sent requests: engines that are up, and those that answered late less than three times in a row. Where nobody is up, all
 # that are merely late stay: a slow last engine is better than none.
 choose() {
-  local state_of server weight late='' up=''
-  while read -r state_of server weight; do
+  local state_of server weight part late='' up=''
+  while read -r state_of server weight part; do
     [ -n "$server" ] || continue
     if [ "$state_of" = slow ]; then slow[$server]=$((${slow[$server]:-0} + 1)); else slow[$server]=0; fi
     if [ "$state_of" = up ] || { [ "$state_of" = slow ] && [ "${slow[$server]}" -lt 3 ] && [[ $before == *"server $server "* ]]; }; then
-      up+="server $server weight=$weight max_fails=0;"$'\n'
+      up+="$part server $server weight=$weight max_fails=0;"$'\n'
     elif [ "$state_of" = slow ]; then
-      late+="server $server weight=$weight max_fails=0;"$'\n'
+      late+="$part server $server weight=$weight max_fails=0;"$'\n'
     fi
   done
   chosen=$(printf '%s' "${up:-$late}" | LC_ALL=C sort)
 }
 
+# Each request by its random number, so that every part gets its share whichever of its servers are up.
+deal() {
+  local only=''
+  [[ $'\n'$chosen == *$'\njoint '* ]] || only=pools
+  [[ $'\n'$chosen == *$'\npools '* ]] || only=joint
+  if [ -n "$only" ]; then
+    echo "map '' \$part { default $only; }"
+  else
+    echo "split_clients \$request_id \$part { $joint_percent% joint; * pools; }"
+  fi
+}
+
 write_list() {
-  local count
+  local count part servers parts=(engines)
+  if [ -n "${joint_percent-}" ]; then parts=(joint pools); fi
   count=$(grep -c . <<<"$chosen")
   {
-    echo "upstream engines {"
-    echo "zone engines 1m;" # shared by all workers, so that the weights hold over all requests
-    echo "${chosen:-server 127.0.0.1:1;}"
-    echo "}"
+    for part in "${parts[@]}"; do
+      servers=$(sed -n "s/^$part //p" <<<"$chosen")
+      echo "upstream $part {"
+      echo "zone $part 1m;" # shared by all workers, so that the weights hold over all requests
+      echo "${servers:-server 127.0.0.1:1;}"
+      echo "}"
+    done
+    if [ -n "${joint_percent-}" ]; then deal; fi
     echo "map '' \$engines_up { default $count; }"
   } >"$state/engines.conf"
   note "$count of $(grep -c . <<<"$engines") engines are up"
