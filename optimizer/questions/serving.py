@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optimizer.results.inventory import InventoryAnswer
 
 SETTLED = ("optimal", "infeasible")
+NEITHER = "Neither joint instances nor pools are feasible."
 NOT_BESIDE = (
     "Joint instances beside pools are not tried on an inventory (cluster:): what is said is of either kind alone."
 )
@@ -34,7 +35,7 @@ def better_of(problem: Problem, joint: Answer, pools: PoolsAnswer) -> Answer | P
     if not works:
         said = "With joint instances: " + (joint.explanation[0] if joint.explanation else joint.status)
         status = "infeasible" if joint.status == pools.status == "infeasible" else "unknown"
-        more = ("Neither joint instances nor pools are feasible.", *pools.explanation, said)
+        more = (NEITHER, *pools.explanation, said)
         return replace(pools, status=status, explanation=more)  # type: ignore[arg-type]
     chosen: Any = min(works, key=lambda answer: _rank(problem, answer))
     other: Answer | PoolsAnswer = pools if chosen is joint else joint
@@ -90,7 +91,7 @@ def better_on_inventory(
     if not works:
         status = "infeasible" if joint.status == pools.status == "infeasible" else "unknown"
         said = "With joint instances: " + (joint.explanation[0] if joint.explanation else joint.status)
-        more = ("Neither joint instances nor pools are feasible.", *pools.explanation, said)
+        more = (NEITHER, *pools.explanation, said)
         return replace(pools, status=status, explanation=more)  # type: ignore[arg-type]
     chosen: Any = min(works, key=lambda answer: _inventory_rank(problem, answer, answer is joint))
     other: Any = pools if chosen is joint else joint

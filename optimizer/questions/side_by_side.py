@@ -19,6 +19,7 @@ from optimizer.facts.side_by_side import (
     units_of,
 )
 from optimizer.questions.pools import solve_pools
+from optimizer.questions.serving import NEITHER
 from optimizer.questions.uniform import solve as solve_joint
 from optimizer.questions.uniform_steps import Kept
 from optimizer.results.answer import Answer, ObjectiveResult, Status, unverified, with_verification
@@ -141,18 +142,20 @@ def _alone(problem: Problem, chosen: Chosen, found: _SplitSearch, seen: BesideSp
     if seen is not None and not seen.open:
         solved = f"{len(found.solved):,} solved, {every - len(found.solved):,} left out by their bounds"
         said = "no better" if objective is not None else "not feasible either"
+        chosen = _opening(chosen, "Neither joint instances nor pools are feasible, nor are both side by side.")
         return _saying(
             chosen, f"Joint instances beside pools are {said}: {every:,} splits of requests and GPUs ({solved})."
         )
     if objective is None:
+        open_ended: Any = _opening(chosen, f"{NEITHER[:-1]} alone; of both side by side it is not known.")
         return _saying(
-            replace(chosen, status="unknown"),
+            replace(open_ended, status="unknown"),
             f"Joint instances beside pools may be feasible: not all of {every:,} splits were settled ({len(found.solved):,} solved).",
         )
     bound = min(objective.bound, found.least_open)
     gap = (objective.value - bound) / max(abs(objective.value), 1e-9)
     status: Status = "feasible" if chosen.status == "optimal" else chosen.status
-    open_ended: Any = replace(chosen, status=status, objective=replace(objective, bound=bound, gap=gap))
+    open_ended = replace(chosen, status=status, objective=replace(objective, bound=bound, gap=gap))
     if seen is not None:
         return _saying(
             open_ended,
@@ -162,6 +165,14 @@ def _alone(problem: Problem, chosen: Chosen, found: _SplitSearch, seen: BesideSp
         open_ended,
         f"Joint instances beside pools may be better, by {gap:.2%} at most: not all of {every:,} splits were settled.",
     )
+
+
+def _opening(chosen: Chosen, sentence: str) -> Chosen:
+    """What is said first where neither kind alone is feasible."""
+    if chosen.objective is not None or chosen.explanation[:1] != (NEITHER,):
+        return chosen
+    said: Any = replace(chosen, explanation=(sentence, *chosen.explanation[1:]))
+    return said  # type: ignore[no-any-return]
 
 
 def _saying(chosen: Chosen, sentence: str) -> Chosen:

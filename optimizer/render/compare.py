@@ -63,10 +63,12 @@ def print_comparison(rows: Sequence[TypeRow], prices_of: str | None = None) -> N
 
 
 def _headline(rows: Sequence[TypeRow], good: Sequence[TypeRow], best: TypeRow | None) -> Text:
+    proved = all(row.found.proved for row in rows)
     if not good:
-        return Text(
-            "No type is enough within the numbers of GPUs allowed; each was proved infeasible.", style="bold red"
-        )
+        none = "No type is enough within the numbers of GPUs allowed"
+        if not proved:
+            return Text(f"{none} as far as was found; that is not proved of each.", style="bold yellow")
+        return Text(f"{none}; each was proved infeasible.", style="bold red")
     chosen = best or min(good, key=_gpus)
     how = (
         "is the cheapest with a price"
@@ -77,6 +79,8 @@ def _headline(rows: Sequence[TypeRow], good: Sequence[TypeRow], best: TypeRow | 
     said = f"{chosen.gpu} {how} of {count(len(rows), 'type')}: {count(_gpus(chosen), 'GPU')}"
     if chosen.point is not None and chosen.point.price_per_hour is not None:
         said += f", {chosen.point.price_per_hour:,.2f} per hour"
+    if not proved:
+        return Text(f"{said} — not proved least of each type.", style="bold yellow")
     return Text(f"{said} — each type's least hardware is proved.", style="bold green")
 
 
@@ -110,10 +114,7 @@ def _tables(good: Sequence[TypeRow], best: TypeRow | None) -> tuple[list[Shown],
             right=True,
         ),
     ]
-    kwh = [
-        _money(row.point.metrics.kwh_per_million_output_tokens_at_most if row.point and row.point.metrics else None)
-        for row in good
-    ]
+    kwh = [_money(row.kwh_per_million_output_tokens) for row in good]
     cost = [
         types,
         *(money if best is not None else []),

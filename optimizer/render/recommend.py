@@ -13,7 +13,9 @@ from optimizer.sweeps.points import point_data
 
 if TYPE_CHECKING:
     from optimizer.results.answer import ObjectiveResult
-    from optimizer.sweeps.points import InventoryFigures, Point, PoolsAt
+    from optimizer.results.pools import PoolsMetrics
+    from optimizer.results.side_by_side import SideBySideMetrics
+    from optimizer.sweeps.points import InventoryFigures, Point
     from optimizer.sweeps.recommendation import Recommendation
 
 
@@ -30,9 +32,11 @@ def lines(found: Recommendation) -> list[tuple[str, str]]:
     if point is not None and point.inventory is not None and point.objective is not None:
         said = _inventory(found, point, point.inventory, point.objective)
     elif point is None and not found.proved and found.verified:
-        said = [("Nothing was found in the time limit; allow more.", "bold yellow")]
+        said = [(_open(found), "bold yellow")]
     elif point is not None and point.disaggregated is not None and point.objective is not None:
-        said = _pools(found, point, point.disaggregated, point.objective)
+        said = _pools(found, point, point.disaggregated.metrics, point.objective)
+    elif point is not None and point.side_by_side is not None and point.objective is not None:
+        said = _pools(found, point, point.side_by_side.metrics, point.objective)
     elif point is None or point.strategy is None or point.metrics is None or point.objective is None:
         proof = "; each was proved infeasible" if found.verified else " as far as was found, and that is not confirmed"
         said = [(f"Nothing that is allowed meets everything{proof}.", "bold red")]
@@ -66,7 +70,7 @@ def lines(found: Recommendation) -> list[tuple[str, str]]:
     said.append(
         (
             f"  {found.considered} sets of hardware allowed, {found.ruled_out} cheaper ones "
-            f"{'proved ' if found.verified else ''}not enough; {verified}.",
+            f"{'proved ' if found.proved else ''}not enough{_unsettled(found)}; {verified}.",
             "",
         )
     )
@@ -100,12 +104,24 @@ def _inventory(
     return said
 
 
-def _pools(found: Recommendation, point: Point, pools: PoolsAt, objective: ObjectiveResult) -> list[tuple[str, str]]:
-    """What to get for prefill and decode pools, and what they do."""
+def _open(found: Recommendation) -> str:
+    """Why it is not known whether anything is enough."""
+    if found.tried:
+        return "Nothing was found in the time limit; allow more."
+    return "Nothing was found that meets everything; that there is none is not proved for each that is allowed."
+
+
+def _unsettled(found: Recommendation) -> str:
+    return "" if found.proved or not found.verified else " as far as was found (not each of them is settled)"
+
+
+def _pools(
+    found: Recommendation, point: Point, metrics: PoolsMetrics | SideBySideMetrics, objective: ObjectiveResult
+) -> list[tuple[str, str]]:
+    """What to get for prefill and decode pools, alone or with joint instances beside them, and what they do."""
     where = f" ({point.name})" if point.name else ""
     price = "" if point.price_per_hour is None else f", {found_price(found):,.2f} per hour"
-    metrics = pools.metrics
-    said = [(f"{count(point.gpus or 0, 'GPU')}{where}{price}: {pools.strategy.label} — {_proved(found)}", "bold green")]
+    said = [(f"{count(point.gpus or 0, 'GPU')}{where}{price}: {point.label} — {_proved(found)}", "bold green")]
     said.append(
         (
             f"  First token {_ms(metrics.ttft_p99_ms)} at P99, each further token {_ms(metrics.tpot_p99_ms)} at P99, "
@@ -169,4 +185,6 @@ def recommendation_data(found: Recommendation) -> dict[str, Any]:
 def _kind(found: Recommendation, shown: list[Point]) -> str:
     if found.tried or any(point.inventory for point in shown):
         return "inventory"
+    if found.point is not None and found.point.side_by_side is not None:
+        return "side_by_side"
     return "pools" if found.point is not None and found.point.disaggregated is not None else "uniform"

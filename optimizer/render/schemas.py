@@ -26,10 +26,21 @@ from optimizer.results.front import ParetoFront
 from optimizer.results.inventory import InventoryRepair
 from optimizer.results.pools_why import PoolsHowSure, PoolsWhyNot, PoolsWhyThis
 from optimizer.results.why import ChainWhyNot, InventoryHowSure, InventoryWhyNot, InventoryWhyThis
-from optimizer.sweeps.points import Checked, InventoryFigures, PoolsAt
+from optimizer.sweeps.points import BesideAt, Checked, InventoryFigures, PoolsAt
 
 _VERDICT: Schema = {"enum": ["not allowed", "worse", "tie", "best", "no optimum"]}
-_SHARED = (Strategy, Conflict, Metrics, ObjectiveResult, Repair, InventoryRepair, Checked, InventoryFigures, PoolsAt)
+_SHARED = (
+    Strategy,
+    Conflict,
+    Metrics,
+    ObjectiveResult,
+    Repair,
+    InventoryRepair,
+    Checked,
+    InventoryFigures,
+    PoolsAt,
+    BesideAt,
+)
 """Types that are described once."""
 
 
@@ -217,8 +228,9 @@ def _point() -> Schema:
             "search_limits": TEXTS,
             "inventory": or_null(ref("InventoryFigures")),
             "disaggregated": or_null(ref("PoolsAt")),
+            "side_by_side": or_null(ref("BesideAt")),
         },
-        optional=("inventory", "disaggregated"),
+        optional=("inventory", "disaggregated", "side_by_side"),
     )
 
 
@@ -226,7 +238,7 @@ def _recommendation() -> Schema:
     return closed(
         {
             "schema_version": {"const": SCHEMA_VERSION},
-            "kind": {"enum": ["uniform", "inventory", "pools"]},
+            "kind": {"enum": ["uniform", "inventory", "pools", "side_by_side"]},
             "least": {"enum": ["gpus", "price"]},
             "cost": or_null(NUMBER),
             "point": or_null(ref("SweepPoint")),

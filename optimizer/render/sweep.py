@@ -57,12 +57,12 @@ def _columns(points: Sequence[Point], rows: Sequence[SweepRow]) -> list[Shown]:
         Shown(name.replace("_per_", "/"), [value_words(row.first, field) for row in rows], wraps=1)
         for field, name in varied(points).items()
     ]
-    inventories = any(point.inventory is not None or point.disaggregated is not None for point in points)
+    of_several = any(point.figures is not None and point.strategy is None for point in points)
     hourly = any(point.price_per_hour is not None for point in points)
     shown += [
         Shown("point", [row.what for row in rows], weight=3, wraps=1),
         Shown("GPUs", [_counts(row) for row in rows], right=True),
-        Shown("best strategy", [_chosen(row.first) for row in rows], wraps=36 if inventories else 0),
+        Shown("best strategy", [_chosen(row.first) for row in rows], wraps=36 if of_several else 0),
         Shown("TTFT\nP99", [_time(row.first, "ttft_p99_ms") for row in rows], 2, right=True),
         Shown("TPOT\nP99", [_time(row.first, "tpot_p99_ms") for row in rows], 1, right=True),
         Shown("request\nmean", [_time(row.first, "request_mean_ms") for row in rows], 5, right=True),

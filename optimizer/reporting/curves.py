@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from optimizer.facts.errors import ProblemError
 from optimizer.reading.files import read_text
+from optimizer.sweeps.points import point_from_data
 
 LARGEST_BYTES = 64 * 1024 * 1024
 
@@ -89,9 +90,9 @@ def load_sweep(path: str | None) -> tuple[SweepPoint, ...]:
         if isinstance(point, Mapping) and ("kind" in point or point.get("status") == "error"):
             continue
         gpus = int(_number(point, "gpus", "--sweep", number))
-        inventory = point.get("inventory") or {}
-        metrics = point.get("metrics") or inventory
-        strategy = point.get("strategy") or (inventory.get("label") if isinstance(inventory, Mapping) else None)
+        instead = _in_place_of_strategy(point, f"{path}, line {number}") if isinstance(point, Mapping) else {}
+        metrics = point.get("metrics") or instead
+        strategy = point.get("strategy") or (instead.get("label") if isinstance(instead, Mapping) else None)
         if not isinstance(metrics, Mapping):
             raise ProblemError("--sweep", f"{path}, line {number}: metrics is not an object")
         names = ("ttft_p99_ms", "tpot_p99_ms", "request_mean_ms", "max_request_rate")
@@ -106,6 +107,21 @@ def load_sweep(path: str | None) -> tuple[SweepPoint, ...]:
     if not found:
         raise ProblemError("--sweep", f"{path} has no lines; the JSON Lines of optimizer sweep are needed")
     return tuple(point for group in scenarios_of(found).values() for point in group)
+
+
+def _in_place_of_strategy(point: Mapping[str, Any], where: str) -> Any:
+    """Label and figures of an inventory, of prefill and decode pools, or of joint instances beside them.
+
+    Raises:
+        ProblemError: pools are not written as a sweep writes them.
+    """
+    if point.get("disaggregated") is None and point.get("side_by_side") is None:
+        return point.get("inventory") or {}
+    try:
+        read = point_from_data(point)
+        return {"label": read.label, **asdict(cast("Any", read.figures))}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ProblemError("--sweep", f"{where} has no pools as optimizer sweep writes them ({error})") from None
 
 
 def _text(path: str, option: str) -> str:

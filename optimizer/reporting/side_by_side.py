@@ -246,7 +246,7 @@ def _launch(answer: SideBySideAnswer) -> Section:
     if not verified:
         return Section("launch", "Launch commands", (Text(("None are named: the answer is not verified.",)),))
     said = (
-        "optimizer deploy --target kubernetes writes both parts, two services of one model, and one router in front of them that sends "
+        "optimizer deploy writes both parts, two services of one model, and one router in front of them that sends "
         f"{answer.share:.0%} of the requests to the joint instances."
     )
     return Section("launch", "Launch commands", (Text((said,)),))

@@ -71,6 +71,14 @@ class TypeRow:
             return None
         return self.watts_per_gpu * self.point.gpus_used / 1000
 
+    @property
+    def kwh_per_million_output_tokens(self) -> float | None:
+        """Energy of a million output tokens that are served, at that power."""
+        figures = None if self.point is None else self.point.figures
+        if self.kilowatts is None or figures is None or figures.tokens_per_s * figures.availability <= 0:
+            return None
+        return self.kilowatts / (figures.tokens_per_s * figures.availability * 3600) * 1e6
+
 
 def compare(
     stated: Stated,

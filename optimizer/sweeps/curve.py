@@ -147,6 +147,8 @@ def _same(point: Point, best: Point) -> bool:
 
 
 def _choice(point: Point) -> object:
+    if point.side_by_side is not None:
+        return point.side_by_side.share, point.side_by_side.joint, point.side_by_side.pools
     if point.disaggregated is not None:
         return point.disaggregated.strategy
     return point.strategy if point.inventory is None else (point.inventory.label, point.inventory.pools)

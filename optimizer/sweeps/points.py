@@ -10,6 +10,7 @@ from optimizer.explain.uniform.why import BINDING_SHARE
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, Metrics, ObjectiveResult, RuleResult, Strategy
 from optimizer.results.pools import PoolMetrics, PoolsAnswer, PoolsMetrics, PoolsStrategy, PoolStrategy
+from optimizer.results.side_by_side import SideBySideAnswer, SideBySideMetrics
 from optimizer.search.uniform.evaluate import bill
 
 PointStatus = Literal["optimal", "feasible", "infeasible", "unknown", "error"]
@@ -75,11 +76,25 @@ class PoolsAt:
 
 
 @dataclass(frozen=True, slots=True)
+class BesideAt:
+    """Joint instances for a share of the requests, prefill and decode pools for the rest, and what both deliver together."""
+
+    label: str
+    share: float
+    """Of the requests, what the joint instances are sent."""
+    joint_gpus: int
+    """GPUs set apart for the joint instances."""
+    joint: Strategy
+    pools: PoolsStrategy
+    metrics: SideBySideMetrics
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """The answer at one point.
 
-    Equal nodes have a ``strategy`` with its ``metrics``, inventories ``inventory`` and prefill and decode pools ``disaggregated``
-    in their place; ``figures``, ``label`` and ``gpus_used`` speak of any.
+    Equal nodes have a ``strategy`` with its ``metrics``, inventories ``inventory``, prefill and decode pools ``disaggregated`` and
+    joint instances beside pools ``side_by_side`` in their place; ``figures``, ``label`` and ``gpus_used`` speak of any.
     ``gpus`` is what there is, ``gpus_used`` what is used. Prices are for the GPUs in use, in the currency of
     ``hardware.price_per_gpu_hour``; None without one. ``binding`` names rules with little room left, nearest first;
     ``conflict`` the rules that cannot hold together where the point is infeasible, and ``said`` the sentence about it.
@@ -104,10 +119,13 @@ class Point:
     search_limits: tuple[str, ...] = field(default=())
     inventory: InventoryFigures | None = None
     disaggregated: PoolsAt | None = None
+    side_by_side: BesideAt | None = None
 
     @property
-    def figures(self) -> Metrics | InventoryFigures | PoolsMetrics | None:
+    def figures(self) -> Metrics | InventoryFigures | PoolsMetrics | SideBySideMetrics | None:
         """Percentiles, rates and availability of the answer; None without one."""
+        if self.side_by_side is not None:
+            return self.side_by_side.metrics
         if self.disaggregated is not None:
             return self.disaggregated.metrics
         return self.metrics if self.metrics is not None else self.inventory
@@ -117,6 +135,8 @@ class Point:
         """Short name of what was chosen; empty without a choice."""
         if self.strategy is not None:
             return self.strategy.label
+        if self.side_by_side is not None:
+            return self.side_by_side.label
         if self.disaggregated is not None:
             return self.disaggregated.strategy.label
         return self.inventory.label if self.inventory is not None else ""
@@ -126,17 +146,59 @@ class Point:
         """GPUs in use."""
         if self.strategy is not None:
             return self.strategy.gpus
+        if self.side_by_side is not None:
+            return self.side_by_side.joint.gpus + self.side_by_side.pools.gpus
         if self.disaggregated is not None:
             return self.disaggregated.strategy.gpus
         return self.inventory.gpus_used if self.inventory is not None else None
 
 
-def point_of_any(spec: Spec, problem: Problem, answer: Answer | PoolsAnswer, notes: tuple[str, ...] = ()) -> Point:
-    """The point of an answer about equal nodes, joint instances or pools."""
+def point_of_any(
+    spec: Spec, problem: Problem, answer: Answer | PoolsAnswer | SideBySideAnswer, notes: tuple[str, ...] = ()
+) -> Point:
+    """The point of an answer about equal nodes: joint instances, pools, or both side by side."""
+    if isinstance(answer, SideBySideAnswer):
+        return point_of_both(spec, problem, answer, notes)
     return (
         point_of_pools(spec, problem, answer, notes)
         if isinstance(answer, PoolsAnswer)
         else point_of(spec, problem, answer, notes)
+    )
+
+
+def point_of_both(spec: Spec, problem: Problem, answer: SideBySideAnswer, notes: tuple[str, ...] = ()) -> Point:
+    """The point of an answer about joint instances beside pools; rules with little room are named with their part.
+
+    Verified are the sum, every other split and either part; its arguments are those of ``point_of``.
+    """
+    joint, pools, metrics = answer.joint.strategy, answer.pools.strategy, answer.metrics
+    assert joint is not None and pools is not None
+    billed = bill([(problem.hardware, answer.gpus)], metrics.tokens_per_s * metrics.availability)
+    of_each = [one.verification for one in (answer, answer.joint, answer.pools)]
+    return Point(
+        index=spec.index,
+        name=spec.name,
+        values=spec.changes,
+        gpus=spec.gpus or problem.hardware.gpus,
+        status=answer.status,
+        objective=answer.objective,
+        preset=problem.objective.preset,
+        price_per_hour=billed.get("price_per_hour"),
+        price_per_million_output_tokens=billed.get("price_per_million_output_tokens"),
+        binding=tuple(
+            f"{part} {rule}"
+            for part, one in (("joint", answer.joint), ("pools", answer.pools))
+            for rule in binding_of(one.rules)
+        ),
+        said=answer.explanation[0] if answer.status != "optimal" and answer.explanation else "",
+        verification=Checked(
+            all(one.passed for one in of_each),
+            sum(one.checks for one in of_each),
+            answer.verification.optimality,
+            answer.verification.candidates,
+        ),
+        search_limits=(*answer.search_limits, *notes),
+        side_by_side=BesideAt(answer.label, answer.share, answer.joint_gpus, joint, pools, metrics),
     )
 
 
@@ -212,13 +274,17 @@ def failed(spec: Spec, error: str) -> Point:
     return Point(spec.index, spec.name, spec.changes, spec.gpus, "error", error=error)
 
 
+KINDS = ("inventory", "disaggregated", "side_by_side")
+"""Fields in place of ``strategy`` and ``metrics``; data leaves out those that are None."""
+
+
 def point_data(point: Point) -> dict[str, Any]:
     """Plain data, in a fixed order of keys."""
     data = asdict(point)
     data["values"] = dict(point.values)
     if point.strategy is not None:
         data["strategy"] = {"label": point.strategy.label, "gpus": point.strategy.gpus, **data["strategy"]}
-    for name in ("inventory", "disaggregated"):
+    for name in KINDS:
         if getattr(point, name) is None:
             del data[name]
     return data
@@ -230,15 +296,16 @@ def point_from_data(data: Mapping[str, Any]) -> Point:
     Raises:
         KeyError, TypeError: not the data of a point.
     """
-    values = {name: data[name] for name in Point.__dataclass_fields__ if name not in ("inventory", "disaggregated")}
+    values = {name: data[name] for name in Point.__dataclass_fields__ if name not in KINDS}
+    if data.get("side_by_side") is not None:
+        values["side_by_side"] = _both_from_data(data["side_by_side"])
     if data.get("disaggregated") is not None:
         values["disaggregated"] = _pools_from_data(data["disaggregated"])
     if data.get("inventory") is not None:
         inner = dict(data["inventory"])
         values["inventory"] = InventoryFigures(**{**inner, "pools": tuple(PoolAt(**pool) for pool in inner["pools"])})
     if values["strategy"] is not None:
-        inner = {k: v for k, v in values["strategy"].items() if k not in ("label", "gpus")}
-        values["strategy"] = Strategy(**{**inner, "layers_per_stage": tuple(inner["layers_per_stage"])})
+        values["strategy"] = _strategy_from_data(values["strategy"])
     if values["metrics"] is not None:
         inner = {k: tuple(v) if isinstance(v, list) else v for k, v in values["metrics"].items()}
         values["metrics"] = Metrics(**inner)
@@ -251,8 +318,21 @@ def point_from_data(data: Mapping[str, Any]) -> Point:
     return Point(**values)
 
 
+def _strategy_from_data(data: Mapping[str, Any]) -> Strategy:
+    inner = {name: value for name, value in data.items() if name not in ("label", "gpus")}
+    return Strategy(**{**inner, "layers_per_stage": tuple(inner["layers_per_stage"])})
+
+
 def _pools_from_data(data: Mapping[str, Any]) -> PoolsAt:
-    strategy = PoolsStrategy(*(PoolStrategy(**data["strategy"][side]) for side in ("prefill", "decode")))
     inner = dict(data["metrics"])
     inner |= {side: PoolMetrics(**inner[side]) for side in ("prefill", "decode")}
-    return PoolsAt(strategy, PoolsMetrics(**inner))
+    return PoolsAt(_both_pools(data["strategy"]), PoolsMetrics(**inner))
+
+
+def _both_pools(data: Mapping[str, Any]) -> PoolsStrategy:
+    return PoolsStrategy(*(PoolStrategy(**data[side]) for side in ("prefill", "decode")))
+
+
+def _both_from_data(data: Mapping[str, Any]) -> BesideAt:
+    parts = {"joint": _strategy_from_data(data["joint"]), "pools": _both_pools(data["pools"])}
+    return BesideAt(**{**data, **parts, "metrics": SideBySideMetrics(**data["metrics"])})

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.problem import Problem
@@ -16,6 +16,7 @@ from optimizer.reading.question import kind_of_values
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer
 from optimizer.results.pools import PoolsAnswer
+from optimizer.results.side_by_side import SideBySideAnswer
 from optimizer.search.uniform.joint import MachineChoice, best_machines
 from optimizer.search.uniform.rules import rule_ids
 from optimizer.search.uniform.screen import Screen
@@ -117,10 +118,11 @@ def recommend(
 def _one_by_one(hardware: Sequence[_Hardware], least: Least) -> Recommendation:
     """The least hardware where each has to be solved for by itself: the cheapest first, until one is enough.
 
-    Of equal cost the first asked that is enough is taken, and no other is compared with it.
+    Of equal cost the first asked that is enough is taken, and no other is compared with it. It is the least where each that costs
+    less was proved not enough.
     """
     refused: dict[str, _Hardware] = {}
-    verified, count = True, 0
+    verified, settled, count = True, True, 0
     point, cost = None, None
     for one in hardware:
         answer = _asked(one.problem, reasons=False)
@@ -130,19 +132,20 @@ def _one_by_one(hardware: Sequence[_Hardware], least: Least) -> Recommendation:
             cost = one.cost / PRICE_UNIT if least == "price" else float(one.cost)
             break
         refused[one.problem.hardware.gpu.name] = one
+        settled = settled and answer.status == "infeasible"
         count += 1
     below = tuple(
         point_of_any(one.spec, one.problem, _asked(one.problem, reasons=True), one.notes) for one in refused.values()
     )
-    return Recommendation(least, point, cost, below, len(hardware), count, verified, proved=verified)
+    return Recommendation(least, point, cost, below, len(hardware), count, verified, proved=verified and settled)
 
 
-def _asked(problem: Problem, *, reasons: bool) -> Answer | PoolsAnswer:
+def _asked(problem: Problem, *, reasons: bool) -> Answer | PoolsAnswer | SideBySideAnswer:
     """The answer at one hardware; why there is none is looked for where it will be shown."""
     if problem.serving != "joint":
         from optimizer.questions.solve import solve as any_serving
 
-        return cast("Answer | PoolsAnswer", any_serving(problem, repairs=False, side_by_side=False))
+        return any_serving(problem, repairs=False)
     return solve(problem, reasons=reasons, repairs=False, alternatives=0 if not reasons else ALTERNATIVES)
 
 

@@ -83,7 +83,12 @@ def value_words(point: Point, field: str) -> str:
 def _same(point: Point) -> object:
     if point.status == "infeasible" and point.gpus is not None:
         return point.name, point.status, point.conflict
-    choice = point.inventory or point.strategy or (point.disaggregated.strategy if point.disaggregated else None)
+    choice = (
+        point.inventory
+        or point.strategy
+        or point.side_by_side
+        or (point.disaggregated.strategy if point.disaggregated else None)
+    )
     return point.name, point.status, choice, point.objective, point.said, point.error, point.gpus is None
 
 

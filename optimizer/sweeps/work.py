@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
@@ -15,6 +15,7 @@ from optimizer.reading.question import kind_of_values
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Answer
 from optimizer.results.pools import PoolsAnswer
+from optimizer.results.side_by_side import SideBySideAnswer
 from optimizer.sweeps.hardware import hardware_of, idle_sentence
 from optimizer.sweeps.points import Point, Spec, failed, point_of, point_of_any
 from optimizer.sweeps.scenarios import applied
@@ -84,15 +85,15 @@ def solve_specs(piece: Piece, kept: Kept) -> Iterator[Point]:
             yield point_of(spec, problem, answer, notes)
 
 
-def _solved_alone(problem: Problem) -> Answer | PoolsAnswer:
-    """The answer where pools may be best, which share no tables.
+def _solved_alone(problem: Problem) -> Answer | PoolsAnswer | SideBySideAnswer:
+    """The answer where pools, or joint instances beside them, may be best, which share no tables.
 
     Raises:
         ProblemError: as ``solve``.
     """
     from optimizer.questions.solve import solve
 
-    return cast("Answer | PoolsAnswer", solve(problem, repairs=False, side_by_side=False))
+    return solve(problem, repairs=False)
 
 
 def alone(stated: Stated, spec: Spec) -> bool:
