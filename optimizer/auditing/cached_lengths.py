@@ -31,7 +31,7 @@ _TOKENS = re.compile(
     re.IGNORECASE,
 )
 _OTHER = re.compile(
-    r"\b(?:weights?|activations?|buffers?|layer|head|prefix|draft|disk|RAM|host|weights|Gewichte\w*|Schicht|Kopf|Puffer|poids|couche|tête"
+    r"\b(?:weights?|activations?|buffers?|layer|head|prefix|draft|disk|RAM|host|weights|layers|Gewichte\w*|Schicht(?:en)?|Kopf|Puffer|poids|couches?|tête"
     r"|FP8|fp8|INT8|quanti\w+|average|typical|im Mittel|moyenne|left|free|remain\w*|bleib\w*|reste\w*|message|all-?reduce|hidden|logits)\b",
     re.IGNORECASE,
 )

@@ -15,9 +15,10 @@ from optimizer.auditing.languages import languages_of
 from optimizer.auditing.layouts import NO_PIPELINE, strategy_of_layout
 from optimizer.auditing.metrics import Metric, MetricRow, is_target, labelled_metrics, target_row
 from optimizer.auditing.reading import Statement
+from optimizer.auditing.sections import Variants
 from optimizer.auditing.sentences import parts_of
 from optimizer.auditing.shell import ShellCommand, commands_in
-from optimizer.auditing.strategies import Proposed, digits, hypothetical, mentions, proposed_strategy
+from optimizer.auditing.strategies import DEGREES, Proposed, digits, hypothetical, mentions, proposed_strategy
 from optimizer.auditing.units import Amount
 from optimizer.catalog.constants import constants
 from optimizer.facts.errors import ProblemError
@@ -124,8 +125,16 @@ class Context:
         return frozenset(line for command in self.commands for line in command.lines)
 
     @cached_property
+    def variants(self) -> Variants:
+        """The strategies that the report compares, by their names, columns and sections."""
+        return Variants(self.statements, self.commands)
+
+    @cached_property
     def strategy(self) -> Proposed | None:
-        """The strategy the report is about."""
+        """The strategy the report is about: of several that it compares by name the one that it recommends."""
+        if self.variants.recommended and "tp" in (degrees := self.variants.recommended[0].as_dict):
+            tp, pp, dp, ep = (degrees.get(which, 1) for which in DEGREES)
+            return Proposed(tp, pp, dp, ep, frozenset(degrees), self.variants.recommended[1])
         flags: dict[str, tuple[int, int]] = {}
         prose = tuple(part for s in self.statements if s.line not in self.command_lines for part in parts_of(s))
         one_stage = any(s.readable and NO_PIPELINE.search(s.text) and not hypothetical(s) for s in prose)

@@ -89,6 +89,9 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         return None  # "four cards of 80 GB": what they are, whatever is said of them
     span = sentence.clause(measure.start)
     candidates = list(quantities_named(sentence, measure, span, lexicon))
+    if not measure.dimension and is_part_of_count(sentence, measure) and "experts_per_token" in lexicon.quantities:
+        chosen = lexicon.quantities["experts_per_token"]
+        candidates = [replace(one, quantity=chosen) if one.quantity.id == "experts" else one for one in candidates]
     if counts_sequences(sentence, measure) or is_length(measure, own):
         candidates = [one for one in candidates if one.quantity.id != "context"]
     relative = [
@@ -235,6 +238,22 @@ def _of_cards(sentence: Sentence, measure: Measure) -> bool:
             )
         )
     )
+
+
+def is_part_of_count(sentence: Sentence, measure: Measure) -> bool:
+    """Whether a number is some of another one: ``two of eight experts``."""
+    return any(
+        other.start > measure.end
+        and not other.dimension
+        and _SOME_OF.fullmatch(sentence.text[measure.end : other.start])
+        for other in sentence.measures
+    )
+
+
+_SOME_OF = re.compile(
+    r"\s(?:(?:out\s)?of|from|among|von|aus|der|des|de|parmi|sur)\s(?:the\s|its\s|all\s|our\s|these\s|den\s|ihren\s|les\s|ses\s|ces\s|nos\s)?",
+    re.IGNORECASE,
+)
 
 
 def is_kind_of_card(sentence: Sentence, measure: Measure) -> bool:

@@ -86,6 +86,10 @@ def with_implied_units(text: str, found: list[Measure]) -> list[Measure]:
     periods = {_period(m) for m in _ANYWHERE.finditer(text)}
     given: list[Measure] = []
     for one in found:
+        rate = _TOKENS_OVER_TIME.match(text[one.end :]) if not one.dimension else None
+        if rate:
+            given.append(one.in_dimension("tokens/s", 1.0 / PERIODS[rate["period"].lower()][0]))
+            continue
         before = given[-1] if given else None
         if (
             before is not None
@@ -101,6 +105,13 @@ def with_implied_units(text: str, found: list[Measure]) -> list[Measure]:
     return given
 
 
+_TOKENS_OVER_TIME = re.compile(
+    r"\s(?:\w+[\s-])?(?:\w*-?[Tt]okens?|jetons?)(?:\s(?:of output|out|de sortie))?"
+    r"(?:\s?/\s?|\s(?:per|an|a|each|every|pro|je|par|in der|à l')\s?)"
+    r"(?P<period>minute|hour|h|day|Minute|Stunde|Tag|heure|jour)\b",
+    re.IGNORECASE,
+)
+"""``8.1 million output tokens an hour``: a rate, and no length."""
 _SHARE = re.compile(
     r"\s?(?:(?:per|a|on each|for each|pro|je|par|/)\s?(?:GPU|card|replica|copy|instance|node|server"
     r"|Karte|Replikat|Instanz|Knoten|Server|carte|réplique"
@@ -165,9 +176,8 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
             return _scaled(measure, "money/h", (1.0 / float(hourly["n"]),))
         days = _DAYS.search(text)
         if days and not behind and not named:
-            return _scaled(
-                measure, "money/h", (1.0 / (24.0 * float(NUMBER_WORDS.get(days["n"].lower(), 0) or days["n"])),)
-            )
+            over_all = 1.0 / (24.0 * float(NUMBER_WORDS.get(days["n"].lower(), 0) or days["n"]))
+            return _scaled(measure, "money/h", (1.0, over_all) if _UNIT_PRICE.search(before) else (over_all,))
         if hours and not behind and _UNIT_PRICE.search(before):
             hours = [
                 1.0,

@@ -22,6 +22,7 @@ from optimizer.auditing.forms import Judge, with_form
 from optimizer.auditing.implied import judge_implied
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.launch import judge_commands
+from optimizer.auditing.layer_kinds import judge_layer_kinds
 from optimizer.auditing.lexicon import Lexicon, lexicon
 from optimizer.auditing.link_facts import judge_links
 from optimizer.auditing.locality import judge_locality
@@ -39,7 +40,7 @@ from optimizer.auditing.replica_counts import judge_replica_counts
 from optimizer.auditing.row_fits import judge_row_fits
 from optimizer.auditing.scope_labels import with_scope_labels
 from optimizer.auditing.scored import judge_scored
-from optimizer.auditing.sections import IN_THAT_CASE, THAT_ONE, Variants
+from optimizer.auditing.sections import IN_THAT_CASE, THAT_ONE
 from optimizer.auditing.sentences import Sentence, parts_of, sentences_of
 from optimizer.auditing.served_rates import LARGEST, ceilings, judge_served_rates
 from optimizer.auditing.sheets import with_sheets
@@ -114,7 +115,7 @@ def judged(context: Context) -> dict[int, list[SentenceClaim]]:
     found: dict[int, list[Claim]] = {statement.line: [] for statement in statements}
     told: dict[int, list[str]] = {statement.line: [] for statement in statements}
     own, words = own_situation(context), lexicon()
-    variants = Variants(statements, context.commands)
+    variants = context.variants
     elsewhere = {line for line, mention in variants.of_line.items() if not _ours(mention, own)}
     before: tuple[int, tuple[tuple[int, int, Mention], ...]] = (0, ())
     for statement in statements:
@@ -122,13 +123,15 @@ def judged(context: Context) -> dict[int, list[SentenceClaim]]:
             for sentence in sentences_of(statement, words, context.language(statement)):
                 if len(sentence.measures) > MOST_FIGURES:
                     continue
-                meant = None if sentence.strategies else variants.meant(statement, sentence.text)
+                meant = None if sentence.strategies else variants.meant(statement, sentence.text, sentence.column)
                 if statement.line in variants.of_command and not any(
                     "tp" in m.as_dict for *_, m in sentence.strategies
                 ):
                     meant = variants.meant(statement, sentence.text)
                 if meant:
                     sentence = replace(sentence, strategies=(meant, *sentence.strategies))
+                    if sentence.column and variants.of_column.get((statement.section, statement.header)):
+                        sentence = replace(sentence, firm=True)  # its column says whose figures they are
                 elif not sentence.strategies and THAT_ONE.match(sentence.text) and statement.line - before[0] <= 1:
                     sentence = replace(sentence, strategies=before[1])
                 before = (statement.line, sentence.strategies)
@@ -198,6 +201,7 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_factors(sentence, context, own)
     said += judge_more_or_less(sentence, context, own)
     said += judge_cached_lengths(sentence, context, own)
+    said += judge_layer_kinds(sentence, context, own)
     said += judge_worked_words(sentence, own)
     said += judge_stated_factors(sentence)
     said += judge_all_lost(sentence, own)
@@ -205,6 +209,8 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_scored(sentence, context, own, taken)
     said = without_other_factors(sentence, said)
     most = ceilings(sentence)
+    if sentence.has("opinion"):
+        said = [one for one in said if one.verdict != "refuted"]  # of what somebody finds, no fact decides
     return [c for c in said if not (c.stated in most and c.verdict == "refuted" and not _of_largest(c))]
 
 

@@ -6,7 +6,8 @@ import re
 
 OF_A_KIND_OF_LAYER = re.compile(
     r"\b(?:global|local|sliding[- ]window|sliding|windowed|full[- ]attention|globalen?|lokalen?|gleitenden?|dense|MoE)\s"
-    r"(?:attention\s)?(?:layers?|Schichten|Schicht)\b|\bcouches\s(?:globales?|locales?|glissantes?|à fenêtre)\b",
+    r"(?:attention\s)?(?:layers?|Schichten|Schicht)\b|\bcouches\s(?:globales?|locales?|glissantes?|à fenêtre)\b"
+    r"|\b(?:such|those|these|solche\w*|diese\w*|telles|ces)\s(?:\w+\s)?(?:layers?|Schichten|couches)\b",
     re.IGNORECASE,
 )
 """``the ten global layers need 80 KiB per token``: a part of the cache, which has layers of another kind too."""

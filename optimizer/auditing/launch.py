@@ -90,7 +90,10 @@ def _degree(flag: Flag, which: str, context: Context) -> Iterator[Claim]:
         return
     stated, right = int(flag.value), getattr(proposed, which)
     total = context.problem.hardware.gpus
-    if stated != right and flag.line in alternative_lines(context.statements):
+    of_variant = context.variants.lettered.get(flag.line)
+    if stated != right and (
+        flag.line in alternative_lines(context.statements) or (of_variant and of_variant.as_dict.get(which) == stated)
+    ):
         return  # the command of what was not chosen
     nodes = context.problem.hardware.nodes
     if stated != right and which == "dp" and stated * nodes == right and _an_engine_a_node(flag, context):

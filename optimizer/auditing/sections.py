@@ -6,10 +6,11 @@ Below ``## Option A: TP4, four replicas`` every figure is option A's, and ``opti
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.shell import ShellCommand
-from optimizer.auditing.strategies import Mention, digits, mentions
+from optimizer.auditing.strategies import RECOMMENDED, Mention, digits, mentions
 
 _NAME = re.compile(
     r"\b(?P<kind>option|variante?|alternative|plan|case|scenario|setup|layout|design|Szenario|Fall|scénario|choix"
@@ -64,10 +65,13 @@ class Variants:
         self.named: dict[str, Mention] = {}
         self.of_line: dict[int, Mention] = {}
         self.of_command: set[int] = set()
+        self.of_column: dict[tuple[str, tuple[str, ...]], dict[int, Mention]] = {}
+        self.lettered: dict[int, Mention] = {}
+        self._learn_columns(statements)
         heading: tuple[str, Mention] | None = None
         local: Mention | None = None
         of_command = False
-        section = ""
+        section = letter = ""
         for one in statements:
             if one.kind == "heading":
                 said = self._learn(one)
@@ -78,10 +82,13 @@ class Variants:
                     heading = None
                 continue
             if one.section != section:
-                section, local = one.section, None
-            if one.kind == "text" and _NAME.search(one.text):
+                section, local, letter = one.section, None, ""
+            if one.kind == "text" and (named := _NAME.search(one.text)):
                 local = self._learn(one) or local
+                letter = _key(named)
                 continue
+            if one.line in launched and letter in self.named:
+                self.lettered[one.line] = self.named[letter]
             if one.kind == "text" and one.text.rstrip().endswith(":"):
                 said = _whole(one.text)
                 local, of_command = said or (None if of_command else local), False
@@ -93,6 +100,36 @@ class Variants:
                 if of_command:
                     self.of_command.add(one.line)
 
+        self.recommended = self._recommended(statements)
+
+    def _learn_columns(self, statements: tuple[Statement, ...]) -> None:
+        """Tables whose columns are variants: by the row that gives the strategy of each, and their names by the heading."""
+        for one in statements:
+            if one.kind != "row":
+                continue
+            found = {place: said for place, cell in enumerate(one.cells) if place and (said := _of_cell(cell))}
+            table = (one.section, one.header)
+            if len(found) < 2 or len({said.degrees for said in found.values()}) < 2 or table in self.of_column:
+                continue
+            self.of_column[table] = found
+            for place, said in found.items():
+                title = _COLUMN.match(one.header[place]) if place < len(one.header) else None
+                if title:
+                    self.named.setdefault(title["which"].upper(), said)
+
+    def _recommended(self, statements: tuple[Statement, ...]) -> tuple[Mention, int] | None:
+        """The one variant that the report recommends by its name, with the line."""
+        advised = [one for one in statements if one.kind == "text" and one.readable and RECOMMENDED.search(one.text)]
+        found = {
+            key: one.line for one in advised for key in self._names_in(one.text) if not _ALTERNATIVE.search(one.text)
+        }
+        return next(((self.named[key], line) for key, line in found.items()), None) if len(found) == 1 else None
+
+    def _names_in(self, text: str) -> Iterator[str]:
+        for match in (*_NAME.finditer(text), *_LETTER.finditer(text)):
+            if _key(match) in self.named:
+                yield _key(match)
+
     def _learn(self, statement: Statement) -> Mention | None:
         said = _whole(statement.text)
         names = [_key(match) for match in _NAME.finditer(statement.text)]
@@ -100,14 +137,39 @@ class Variants:
             self.named.setdefault(names[0], said)
         return said if said and (len(names) <= 1) else None
 
-    def meant(self, statement: Statement, text: str) -> tuple[int, int, Mention] | None:
-        """The variant that a sentence names (with its place), or that of its section."""
-        for match in _NAME.finditer(text):
+    def meant(self, statement: Statement, text: str, column: int = 0) -> tuple[int, int, Mention] | None:
+        """The variant that a sentence names (with its place), or that of its column of a table or its section."""
+        if column and (said := self.of_column.get((statement.section, statement.header), {}).get(column)):
+            return 0, 0, said
+        for match in (*_NAME.finditer(text), *_LETTER.finditer(text)):
             if _key(match) in self.named:
                 return match.start(), match.end(), self.named[_key(match)]
         if statement.line in self.of_line:
             return 0, 0, self.of_line[statement.line]
         return None
+
+
+_COLUMN = re.compile(
+    r"\W*(?:(?:option|variante?|alternative|plan|setup|layout)\s)?(?P<which>[A-Z]|\d|[IV]{1,3})\s?(?:[:.)(–-]|$)",
+    re.IGNORECASE,
+)
+_LETTER = re.compile(
+    r"\b(?:with|of|for|in|under|choose|take|propose|prefer|recommend|mit|von|bei|für|empfehlen|nehmen|wählen|avec|de|pour"
+    r"|recommandons|retenons|choisissons)\s(?P<which>[A-Z])(?=$|[:;,.)]|\s(?!\d))"
+)
+"""``We recommend A``, ``the latency of A``: a variant by its letter alone, where a table or a heading has named it."""
+_ONE_COPY = re.compile(
+    r"\b(?:one|a single|1|ein(?:e|zige[sr]?)?|une? (?:seule )?)\s"
+    r"(?:replica|copy|instance|engine|Replikat|Instanz|réplique)\b",
+    re.IGNORECASE,
+)
+
+
+def _of_cell(cell: str) -> Mention | None:
+    said = _whole(cell)
+    if said and "dp" not in said.as_dict and _ONE_COPY.search(cell):
+        return Mention((*said.degrees, ("dp", 1)), said.text)
+    return said
 
 
 def _of_command(command: ShellCommand) -> Mention | None:

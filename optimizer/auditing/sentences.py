@@ -44,6 +44,8 @@ class Sentence:
     strategies: tuple[tuple[int, int, Mention], ...]
     firm: bool = True
     """False for cells whose column does not say what they are: they may be confirmed and not refuted."""
+    column: int = 0
+    """Of a table cell, counted from 0; else 0."""
 
     @cached_property
     def clauses(self) -> tuple[tuple[int, int], ...]:
@@ -233,7 +235,7 @@ def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Senten
             continue
         slashed = _slashed(title, cell)
         if slashed:
-            found += [_sentence(statement, text, lexicon, language, firm=place == 1) for text in slashed]
+            found += [_sentence(statement, text, lexicon, language, place == 1, place) for text in slashed]
             continue
         plain = (
             bool(_PLAIN_HEADER.match(header.strip()))
@@ -242,7 +244,7 @@ def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Senten
         )
         pair = _pair_of(title, cell)
         if pair:
-            found += [_sentence(statement, text, lexicon, language, firm=plain) for text in pair]
+            found += [_sentence(statement, text, lexicon, language, plain, place) for text in pair]
             continue
         per = _SCOPE_HEADER.match(header.strip())
         if per and not plain:
@@ -250,18 +252,20 @@ def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Senten
             scoped = "in total" if per["all"] else header if per["per"] else f"per {header}"
             unit = _UNIT_OF_TITLE.fullmatch(title)
             label = f"{unit['name']} {scoped} {unit['unit']}" if unit else f"{title} {scoped}"
-            found.append(_sentence(statement, f"{label}: {cell}", lexicon, language))
+            found.append(_sentence(statement, f"{label}: {cell}", lexicon, language, column=place))
             continue
         named = any(term.id("quantity") for term in lexicon.terms(header, []))
         if re.fullmatch(r"[~≈]?\s?\d{1,5}", cell.strip()):
             title = _CARD_COUNT.sub("GPUs", title)
         known = bool(gpus_named(title) or models_named(title) or list(mentions(title)))
         text = f"{title}: {cell}" if plain else f"{title} | {header}: {cell}"
-        found.append(_sentence(statement, text, lexicon, language, firm=plain or (named and known)))
+        found.append(_sentence(statement, text, lexicon, language, plain or (named and known), place))
     return found
 
 
-def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, firm: bool = True) -> Sentence:
+def _sentence(
+    statement: Statement, text: str, lexicon: Lexicon, language: str, firm: bool = True, column: int = 0
+) -> Sentence:
     if statement.kind != "row":
         text = _CARDS_COUNTED.sub("GPUs", text)
     strategies = []
@@ -293,7 +297,16 @@ def _sentence(statement: Statement, text: str, lexicon: Lexicon, language: str, 
     terms = [t for t in terms if not (t.id("negation") and _ONLY.match(text[t.start :]))]
     found = [_hedged(text, one, terms) for one in found]
     return Sentence(
-        statement, text, language, tuple(found), tuple(terms), tuple(gpus), tuple(models), tuple(strategies), firm
+        statement,
+        text,
+        language,
+        tuple(found),
+        tuple(terms),
+        tuple(gpus),
+        tuple(models),
+        tuple(strategies),
+        firm,
+        column,
     )
 
 

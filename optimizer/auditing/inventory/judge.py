@@ -151,6 +151,8 @@ def _own_claims(
     meant = _groups_meant(statements, first, names)
     for statement, sentence in _sentences(statements, first):
         here = found[statement.line]
+        if sentence.has("opinion"):
+            continue
         here += judge_proposed(sentence, problem, plan, names)
         here += judge_places(sentence, problem, names)
         here += judge_whole(sentence, first, own, ledger, names, meant[statement.line].get(sentence.text, frozenset()))
