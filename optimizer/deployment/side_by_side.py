@@ -21,7 +21,8 @@ from optimizer.deployment.service import Service, build_service
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.side_by_side import TENTHS, BesideSplit
-from optimizer.results.placement import GpuPlace, Placement
+from optimizer.results.place_beside import joint_place, moved, pools_place
+from optimizer.results.placement import Placement
 from optimizer.writing.quoting import markdown, markdown_code
 from optimizer.writing.yaml_text import yaml_text
 
@@ -38,7 +39,7 @@ class BothParts:
     label: str
     joint: Chosen
     pools: Chosen
-    """On the GPUs after those of the joint instances."""
+    """On GPUs of their own."""
     tenths: int
     """Of the requests that the joint instances are sent."""
     verdict: str
@@ -91,20 +92,9 @@ def beside_of(
         chosen: the joint instances and the pools, each on GPUs counted from its first.
     """
     joint, pools = chosen
-    moved = replace(pools, placement=_after(pools.placement, split.units, hardware.nodes > 1))
-    return BothParts(name, label, joint, moved, split.tenths, verdict)
-
-
-def _after(placement: Placement, units: int, whole_nodes: bool) -> Placement:
-    """The placement on the nodes, or on the GPUs of the one node, after so many."""
-
-    def there(place: GpuPlace) -> GpuPlace:
-        if not whole_nodes:
-            return GpuPlace(place.node, place.index + units)
-        name, _, number = place.node.rpartition("-")
-        return GpuPlace(f"{name}-{int(number) + units}", place.index)
-
-    return Placement(tuple(replace(one, gpus=tuple(there(place) for place in one.gpus)) for one in placement.instances))
+    first = replace(joint, placement=moved(joint.placement, joint_place(hardware, split)))
+    second = replace(pools, placement=moved(pools.placement, pools_place(hardware, split)))
+    return BothParts(name, label, first, second, split.tenths, verdict)
 
 
 def side_by_side_files(beside: BothParts, options: Options, made_by: str) -> tuple[dict[str, str], list[str]]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.problem import Problem
-from optimizer.facts.side_by_side import BesideSplit, joint_part, pools_part, units_of
+from optimizer.facts.side_by_side import TENTHS, BesideSplit, joint_part, pools_part
 from optimizer.results.answer import Strategy
 from optimizer.results.place_pools import place_pools
 from optimizer.results.placement import GpuPlace, Placement, place_evenly
@@ -26,7 +27,7 @@ def place_joint_part(problem: Problem, split: BesideSplit, strategy: Strategy) -
         ValueError: they find no room so.
     """
     own = place_evenly(joint_part(problem, split), strategy)
-    return _of_the_whole(own, split.tenths / 10, joint_place(problem, split))
+    return _of_the_whole(own, split.tenths / TENTHS, joint_place(problem.hardware, split))
 
 
 def place_pools_part(problem: Problem, split: BesideSplit, strategy: PoolsStrategy) -> Placement:
@@ -36,40 +37,41 @@ def place_pools_part(problem: Problem, split: BesideSplit, strategy: PoolsStrate
         ValueError: they find no room so.
     """
     own = place_pools(pools_part(problem, split), strategy)
-    return _of_the_whole(own, 1 - split.tenths / 10, pools_place(problem, split))
+    return _of_the_whole(own, 1 - split.tenths / TENTHS, pools_place(problem.hardware, split))
 
 
-def _of_the_whole(placement: Placement, share: float, moved: Moved) -> Placement:
-    return Placement(
-        tuple(
-            replace(one, share=one.share * share, gpus=tuple(moved(gpu) for gpu in one.gpus))
-            for one in placement.instances
-        )
-    )
+def _of_the_whole(placement: Placement, share: float, place: Moved) -> Placement:
+    found = moved(placement, place)
+    return Placement(tuple(replace(one, share=one.share * share) for one in found.instances))
 
 
-def joint_place(problem: Problem, split: BesideSplit) -> Moved:
+def moved(placement: Placement, place: Moved) -> Placement:
+    """The same instances, each GPU where it stands among all."""
+    return Placement(tuple(replace(one, gpus=tuple(place(gpu) for gpu in one.gpus)) for one in placement.instances))
+
+
+def joint_place(hardware: HardwareFacts, split: BesideSplit) -> Moved:
     """Where a GPU of the joint instances' own problem stands among all."""
-    if problem.hardware.nodes > 1:
+    if hardware.nodes > 1:
         return lambda gpu: gpu
-    order = _order(problem, split)[: split.units]
+    order = _order(hardware, split)[: split.units]
     return lambda gpu: GpuPlace(gpu.node, order[gpu.index])
 
 
-def pools_place(problem: Problem, split: BesideSplit) -> Moved:
+def pools_place(hardware: HardwareFacts, split: BesideSplit) -> Moved:
     """The same of the pools."""
-    if problem.hardware.nodes > 1:
+    if hardware.nodes > 1:
         return lambda gpu: GpuPlace(f"node-{int(gpu.node.rpartition('-')[2]) + split.units}", gpu.index)
-    order = _order(problem, split)[split.units :]
+    order = _order(hardware, split)[split.units :]
     return lambda gpu: GpuPlace(gpu.node, order[gpu.index])
 
 
-def _order(problem: Problem, split: BesideSplit) -> list[int]:
+def _order(hardware: HardwareFacts, split: BesideSplit) -> list[int]:
     """GPUs of the one node in the order of the joint part's, then those of the pools'.
 
     Whole domains of the joint instances, whole domains of the pools, then what either has beyond, from a new domain on.
     """
-    size, every = problem.hardware.nvlink_domain_gpus, units_of(problem)
+    size, every = hardware.nvlink_domain_gpus, hardware.gpus_per_node
     joint, pools = split.units, every - split.units
     first, second = joint // size * size, pools // size * size
     rest = list(range(first + second, every))

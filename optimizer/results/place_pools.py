@@ -42,7 +42,7 @@ def place_pools(problem: Problem, strategy: PoolsStrategy) -> Placement:
     """
     hardware = problem.hardware
     names = [f"node-{number}" for number in range(hardware.nodes)]
-    site = _Site([names], hardware.gpus_per_node)
+    site = _Site([names], hardware.gpus_per_node, 1 < hardware.nvlink_domain_gpus < hardware.gpus_per_node)
     return Placement(tuple(_stand(site, ((0, strategy.prefill), (1, strategy.decode)), problem.model.layers)))
 
 
@@ -59,7 +59,8 @@ def place_cluster_pools(problem: InventoryProblem, strategy: ClusterPoolsStrateg
         racks: dict[str | None, list[str]] = {}
         for node in range(group.nodes):
             racks.setdefault(group.rack_of(node), []).append(group.node_name(node))
-        found += _stand(_Site(list(racks.values()), group.free_gpus), own, problem.model.layers)
+        several = 1 < group.nvlink_domain_gpus < group.free_gpus
+        found += _stand(_Site(list(racks.values()), group.free_gpus, several), own, problem.model.layers)
     shares = {(side, part.group): part.share for side, part in parts}
     numbered: list[PlacedInstance] = []
     for side, role in enumerate(ROLES):
@@ -78,6 +79,8 @@ class _Site:
     """Names of the nodes that are left, of each rack."""
     per_node: int
     """GPUs of a node."""
+    several_domains: bool
+    """Whether GPUs of a node are in several NVLink domains."""
 
     def take(self, units: int, whole: int) -> list[list[str]]:
         """So many sets of nodes of one rack, from one rack after the other.
@@ -107,12 +110,19 @@ def _stand(site: _Site, pools: Sequence[tuple[int, PoolStrategy]], layers: int) 
     if not apart and max(whole) > 1:
         raise ValueError(f"instances over whole nodes share none, and {site.nodes} nodes are too few")
     shared = [] if apart else site.take(site.nodes, 1)
+    units = [
+        _dealt(pool.instances, site.take(pool.nodes // each, each) if apart else shared, place > 0 and not apart)
+        for place, ((_, pool), each) in enumerate(zip(pools, whole, strict=True))
+    ]
+    # Where a node has several NVLink domains, larger instances take its first GPUs: none lies across two that fits one.
+    order = sorted(range(len(pools)), key=lambda place: -pools[place][1].instance_gpus * site.several_domains)
     used: dict[str, int] = {}
-    found: list[PlacedInstance] = []
-    for place, ((side, pool), each) in enumerate(zip(pools, whole, strict=True)):
-        units = site.take(pool.nodes // each, each) if apart else shared
+    found: dict[int, list[PlacedInstance]] = {}
+    for place in order:
+        side, pool = pools[place]
         held = strategy_of_pool(pool, layers)
-        for index, unit in enumerate(_dealt(pool.instances, units, place > 0 and not apart)):
+        found[place] = []
+        for index, unit in enumerate(units[place]):
             gpus = []
             for node in unit:
                 count, before = min(pool.instance_gpus, site.per_node), used.get(node, 0)
@@ -121,8 +131,8 @@ def _stand(site: _Site, pools: Sequence[tuple[int, PoolStrategy]], layers: int) 
                 gpus += [GpuPlace(node, before + gpu) for gpu in range(count)]
                 used[node] = before + count
             name = f"{ROLES[side]}-{index}"
-            found.append(PlacedInstance(name, side, held, pool.engine_ranks, 1 / pool.instances, tuple(gpus)))
-    return found
+            found[place].append(PlacedInstance(name, side, held, pool.engine_ranks, 1 / pool.instances, tuple(gpus)))
+    return [one for place in range(len(pools)) for one in found[place]]
 
 
 def _dealt(instances: int, units: list[list[str]], last: bool) -> list[list[str]]:

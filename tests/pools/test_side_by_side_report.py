@@ -12,6 +12,7 @@ import pytest
 from optimizer.facts.problem import Problem
 from optimizer.facts.side_by_side import BesideSplit, not_split
 from optimizer.questions.check import check
+from optimizer.questions.deploy import beside_chosen
 from optimizer.questions.simulate import simulate
 from optimizer.questions.solve import solve
 from optimizer.reporting.ask import report
@@ -22,6 +23,7 @@ from optimizer.reporting.written.schema import every_schema
 from optimizer.results.answer import Fixed
 from optimizer.results.place_beside import joint_place, place_joint_part, place_pools_part, pools_place
 from optimizer.results.placement import GpuPlace
+from optimizer.results.pools import FixedPool, FixedPools
 from optimizer.results.side_by_side import SideBySideAnswer
 from tests.command import run
 from tests.pools.mixes import NEAR_SATURATION, ONE_BESIDE_TWO, ONLY_TOGETHER, TWO_NODES
@@ -132,7 +134,10 @@ def test_gpus_of_a_domain_stay_in_one_domain(count: int) -> None:
     problem = pairs(count)
     for gpus in range(1, count):
         split, seen = BesideSplit(5, gpus), []
-        for moved, own in ((joint_place(problem, split), gpus), (pools_place(problem, split), count - gpus)):
+        for moved, own in (
+            (joint_place(problem.hardware, split), gpus),
+            (pools_place(problem.hardware, split), count - gpus),
+        ):
             places = [moved(GpuPlace("node-0", index)).index for index in range(own)]
             seen += places
             assert all(places[first] // 2 == places[first + 1] // 2 for first in range(0, own - 1, 2)), (split, places)
@@ -155,3 +160,19 @@ def test_nodes_of_either_part_are_their_own() -> None:
     assert joint.nodes == ("node-0",) and pools.nodes == ("node-1", "node-2")
     assert sum(one.share for one in joint.instances) == pytest.approx(0.3)
     assert sum(one.share for one in pools.instances if one.pool == 0) == pytest.approx(0.7)
+
+
+def test_what_is_launched_stands_where_the_report_says() -> None:
+    """A node of two pairs, one GPU for a joint instance: pools with TP2 keep a pair, the joint instance has half of the other."""
+    problem = pairs(4)
+    fixed = FixedPools(FixedPool(tensor_parallel=1, count=1), FixedPool(tensor_parallel=2, count=1))
+    found = check(problem, Fixed(tensor_parallel=1, data_parallel=1), pools=fixed, share=0.2)
+    assert isinstance(found, SideBySideAnswer) and found.joint.strategy and found.pools.strategy
+    launched = beside_chosen(problem, found)
+    split = found.split_of(problem)
+    joint = place_joint_part(problem, split, found.joint.strategy)
+    pools = place_pools_part(problem, split, found.pools.strategy)
+    assert [one.gpus for one in launched.joint.placement.instances] == [one.gpus for one in joint.instances]
+    assert [one.gpus for one in launched.pools.placement.instances] == [one.gpus for one in pools.instances]
+    decode = {gpu.index for one in pools.instances if one.pool == 1 for gpu in one.gpus}
+    assert decode in ({0, 1}, {2, 3}), (joint, pools)
