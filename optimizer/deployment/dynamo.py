@@ -1,7 +1,7 @@
-"""NVIDIA Dynamo: a DynamoGraphDeployment with a frontend and a component for each pool.
+"""NVIDIA Dynamo: a DynamoGraphDeployment with a frontend and a component for each part of a pool.
 
-As the templates in ``dynamo/profiler/templates/dgd`` of the released ai-dynamo 1.6.1 package. Versions and sources:
-``docs/deploy.md``, section 10.
+As the templates in ``dynamo/profiler/templates/dgd`` of the released ai-dynamo 1.6.1 package. Components of one type are one pool: a worker
+registers by its mode, whatever its component is called. Versions and sources: ``docs/deploy.md``, section 10.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from optimizer.deployment.command import Command
-from optimizer.deployment.kubernetes import ROLE, budgets, groups_of, labels_of, refuse_pods
+from optimizer.deployment.kubernetes import GROUP, ROLE, budgets, groups_of, labels_of, name_of, refuse_pods
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import CACHE, NVIDIA
@@ -25,8 +25,11 @@ BUNDLED = {"vllm": "0.31.0", "sglang": "0.5.21"}
 SECRET = "hf-token-secret"
 WEIGHTS = "/weights"
 """Where the hub's cache is mounted: the user of Dynamo's images is not root."""
-OWN = {"--host": 1, "--port": 1, "--headless": 0}
-"""Flags of the engine's own server, whose place Dynamo's takes → words after them."""
+OWN = {"vllm": {"--host": 1, "--port": 1, "--headless": 0}, "sglang": {"--port": 1}}
+"""Flags of the engine's own server, whose place Dynamo's takes → words after them. Where SGLang's ``--host`` says, prefill instances answer
+decode instances too (``managers/disagg_service.py``): left out, no other pod reaches them."""
+LENGTH = {"vllm": "--max-model-len", "sglang": "--context-length"}
+"""The longest sequence. Dynamo's frontend takes a worker into a pool only where this is that of the first one that it saw."""
 JOINED = {
     "--nnodes": 1, "--node-rank": 1, "--master-addr": 1, "--master-port": 1, "--dist-init-addr": 1, "--data-parallel-rpc-port": 1,
 }  # fmt: skip
@@ -43,12 +46,7 @@ def dynamo_files(service: Service) -> dict[str, str]:
         raise ProblemError("--target", "dynamo: its images are for NVIDIA GPUs; --target kubernetes takes others")
     groups = groups_of(service)
     refuse_pods(service, groups)
-    if len(groups) > len(service.roles):
-        raise ProblemError(
-            "--target",
-            "dynamo: a pool has parts that differ, and whether several components of one role make one pool is not known; "
-            "--target llm-d, kubernetes and the others take it",
-        )
+    _refuse_lengths(service)
     app, namespace = service_name(service.name), service.options.namespace
     claim = f"{app}-weights"
     graph = {
@@ -57,7 +55,10 @@ def dynamo_files(service: Service) -> dict[str, str]:
         "metadata": {"name": app, "namespace": namespace, "labels": labels_of(app, "engine")},
         "spec": {
             "backendFramework": service.options.engine,
-            "components": [_frontend(service), *(_workers(service, app, engines, claim) for engines in groups)],
+            "components": [
+                _frontend(service),
+                *(_workers(service, app, number, groups, claim) for number in range(len(groups))),
+            ],
         },
     }
     documents = [weights_claim(service, claim, labels_of(app, "weights")), graph, *budgets(service, app)]
@@ -85,11 +86,26 @@ def _frontend(service: Service) -> dict[str, Any]:
     }
 
 
-def _workers(service: Service, app: str, engines: list[Engine], claim: str) -> dict[str, Any]:
+def _refuse_lengths(service: Service) -> None:
+    """Stop where the frontend would leave a part of a pool out."""
+    flag = LENGTH[service.options.engine]
+    for role in service.roles:
+        lengths = list(dict.fromkeys(str(engine.commands[0].value(flag)) for engine in service.of_role(role)))
+        if len(lengths) > 1:
+            raise ProblemError(
+                "requirements.max_sequence_tokens",
+                f"parts of the {role} pool serve sequences of {' and '.join(lengths)} tokens, and Dynamo's frontend takes workers of one "
+                "length alone into a pool; state the length, or use --target llm-d or kubernetes",
+            )
+
+
+def _workers(service: Service, app: str, number: int, groups: list[list[Engine]], claim: str) -> dict[str, Any]:
+    """The component of a part of a pool; its labels are its own, so that parts spread each by itself."""
+    engines, name = groups[number], name_of(app, groups, number)
     first, nodes = engines[0], len(engines[0].launch.parts)
     gpus = len(first.commands[0].gpus)
     path = WEIGHTS if weights_path(service) == CACHE else weights_path(service)
-    labels = {**labels_of(app, "engine"), ROLE: first.role}
+    labels = {**labels_of(app, "engine"), GROUP: name, ROLE: first.role}
     container = {
         "name": "main",
         "image": image(service),
@@ -103,7 +119,7 @@ def _workers(service: Service, app: str, engines: list[Engine], claim: str) -> d
     volumes = [{"name": "weights", "persistentVolumeClaim": {"claimName": claim}}]
     tolerations = [{"key": NVIDIA.resource, "operator": "Exists", "effect": "NoSchedule"}]
     return {
-        "name": first.role,
+        "name": name.removeprefix(f"{app}-"),
         "type": first.role,
         "replicas": len(engines),
         **({"multinode": {"nodeCount": nodes}} if nodes > 1 else {}),
@@ -124,14 +140,16 @@ def words(command: Command, role: str) -> list[str]:
     arguments = list(command.arguments)
     if arguments[:2] == ["vllm", "serve"]:
         arguments = ["--model", arguments[2], *arguments[3:], "--disaggregation-mode", role]
+        left_out = OWN["vllm"] | JOINED
     else:
         arguments = arguments[3:]
+        left_out = OWN["sglang"] | JOINED
     found, skip = [], 0
     for word in arguments:
         if skip:
             skip -= 1
-        elif word in OWN or word in JOINED:
-            skip = {**OWN, **JOINED}[word]
+        elif word in left_out:
+            skip = left_out[word]
         else:
             found.append(word)
     return found

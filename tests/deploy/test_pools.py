@@ -237,6 +237,8 @@ def test_dynamo_has_a_component_for_each_pool(case: str, engine: str, shared: Pa
         assert value(words, "--disaggregation-mode") == role
         assert {word for word in words if word.startswith("--")} <= known
         assert not {"--port", "--headless", "--node-rank", "--nnodes", "--dist-init-addr"} & set(words)
+        # SGLang's prefill instances answer decode instances where --host says, by default in their own pod alone.
+        assert value(words, "--host") == (None if engine == "vllm" else "0.0.0.0")
         flag = {"vllm": "--max-num-seqs", "sglang": "--max-running-requests"}[engine]
         assert value(words, flag) == str(pool.max_num_seqs * (pool.engine_ranks if engine == "sglang" else 1))
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from optimizer.deployment import launch_files
+from optimizer.deployment.chosen import chosen_of_cluster_pools
+from optimizer.deployment.options import resolve_options
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions.deploy import deploy
@@ -105,8 +109,53 @@ def test_flags_are_the_engines_own(engine: str, shared: Path) -> None:
             assert {word for word in one["words"] if word.startswith("--")} <= known
 
 
-def test_shares_that_turns_do_not_give_and_dynamo_are_refused() -> None:
-    with pytest.raises(ProblemError, match="50% to 1 × TP2 on east and 50% to 2 × TP2 on west"):
-        deploy(*asked("vllm", (0.5, 0.5)), "shell")
-    with pytest.raises(ProblemError, match="several components of one role"):
-        deploy(*asked("vllm"), "dynamo")
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_dynamo_has_a_component_for_each_part_of_a_pool(engine: str) -> None:
+    files = deploy(*asked(engine), "dynamo")
+    documents = list(yaml.safe_load_all(files["dynamo.yaml"]))
+    (graph,) = [one for one in documents if one["kind"] == "DynamoGraphDeployment"]
+    workers = [one for one in graph["spec"]["components"] if one["type"] != "frontend"]
+    assert [(one["name"], one["type"], one["replicas"]) for one in workers] == [
+        ("prefill-0", "prefill", 1), ("prefill-1", "prefill", 2), ("decode-0", "decode", 1), ("decode-1", "decode", 2),
+    ]  # fmt: skip
+    slots = "--max-num-seqs" if engine == "vllm" else "--max-running-requests"
+    args = [one["podTemplate"]["spec"]["containers"][0]["args"] for one in workers]
+    assert [value(words, slots) for words in args] == ["5", "5", "64", "32"]
+    assert [value(words, "--disaggregation-mode") for words in args] == ["prefill", "prefill", "decode", "decode"]
+    # The frontend takes into a pool what has the length and the blocks of the first worker that it saw.
+    same = ("--max-model-len", "--block-size") if engine == "vllm" else ("--context-length", "--page-size")
+    assert len({tuple(value(words, flag) for flag in same) for words in args}) == 1
+    # Each part on its own GPUs, and spread by itself: no rule of one counts the pods of another.
+    asked_for = [one["podTemplate"]["spec"]["affinity"]["nodeAffinity"] for one in workers]
+    assert ["H100" in json.dumps(one) for one in asked_for] == [True, False, True, False]
+    labels = [one["podTemplate"]["metadata"]["labels"] for one in workers]
+    for one in workers:
+        spec = one["podTemplate"]["spec"]
+        rules = [*spec["affinity"].get("podAntiAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ())]
+        for rule in (*rules, *spec["topologySpreadConstraints"]):
+            matched = rule["labelSelector"]["matchLabels"].items()
+            assert sum(matched <= own.items() for own in labels) == 1
+    budgets = {one["metadata"]["name"]: one["spec"] for one in documents if one["kind"] == "PodDisruptionBudget"}
+    assert {name: one["minAvailable"] for name, one in budgets.items()} == {"zones-prefill": 3, "zones-decode": 3}
+    for role in ("prefill", "decode"):
+        matched = budgets[f"zones-{role}"]["selector"]["matchLabels"].items()
+        assert [matched <= own.items() for own in labels] == [one["type"] == role for one in workers]
+
+
+def test_dynamo_takes_parts_of_one_length_alone() -> None:
+    problem, answer = asked("vllm")
+    chosen = chosen_of_cluster_pools(problem, answer)
+    longer = [
+        part.model_copy(update={"requirements": part.requirements.model_copy(update={"max_sequence_tokens": 8192})})
+        for part in chosen.problems[3]
+    ]
+    uneven = replace(chosen, problems=(*chosen.problems[:3], tuple(longer)))
+    with pytest.raises(ProblemError, match="parts of the decode pool serve sequences of 1700 and 8192 tokens"):
+        launch_files(uneven, resolve_options(problem.model, "vllm", "dynamo"), "x")
+    assert launch_files(uneven, resolve_options(problem.model, "vllm", "llm-d"), "x")
+
+
+def test_shares_that_turns_do_not_give_are_refused() -> None:
+    for target in ("shell", "llm-d", "dynamo"):
+        with pytest.raises(ProblemError, match="50% to 1 × TP2 on east and 50% to 2 × TP2 on west"):
+            deploy(*asked("vllm", (0.5, 0.5)), target)
