@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from optimizer.deployment.limits import start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
+from optimizer.deployment.router import TRIES
 from optimizer.deployment.service import Engine, Service
 from optimizer.engines.routers import PoolRouter, router_of_pools
 
@@ -69,9 +70,15 @@ def router_words(service: Service, address: Callable[[Engine], str]) -> tuple[st
         "--worker-startup-timeout-secs",
         str(max(start_limit_s(service.weight_bytes(e)) for e in service.engines)),
     ]
-    words += ["--prometheus-port", str(METRICS_PORT)]
+    words += ["--prometheus-port", str(METRICS_PORT), "--retry-max-retries", str(_tries(service))]
     router.refuse_unknown(words)
     return tuple(words)
+
+
+def _tries(service: Service) -> int:
+    """How many instances of a pool one request is sent to at most (sglang-router; vllm-router asks one pair alone): one that ends what it
+    meets may end no more than with nginx. Where nginx stands before several of these routers, it asks a second one itself."""
+    return 1 if service.beside and len(service.routers) > 1 else TRIES
 
 
 def install(service: Service) -> str:

@@ -108,6 +108,8 @@ def test_one_router_knows_every_joint_instance_and_the_pools_router(case: str, t
     words = _router_words({"start-router.sh": files["start-pool-router.sh"]})
     router_of_pools(engine).refuse_unknown(words)
     assert value(words, "--port") == "7999"
+    # nginx asks another of several such routers itself: two instances of each pool in all.
+    assert value(words, "--retry-max-retries") == ("2" if len(others) == 1 else "1")
     assert (words.count("--prefill"), words.count("--decode")) == (pools.prefill.instances, pools.decode.instances)
     assert not {f"http://{address}" for address in joint} & set(words)
     readme = files["README.md"]

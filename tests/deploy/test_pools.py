@@ -166,6 +166,8 @@ def test_the_router_knows_every_instance(case: str, engine: str, target: str) ->
     served = {int(str(value(one["words"], "--port"))) for one in commands_in(files) if "--port" in one["words"]}
     if target not in ("kubernetes", "slurm"):
         assert {int(one.rpartition(":")[2]) for one in addresses} <= served
+    # As many as nginx: left alone, sglang-router sends a request that ends its engines to five of each pool.
+    assert value(words, "--retry-max-retries") == "2"
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])
