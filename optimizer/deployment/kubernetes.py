@@ -41,6 +41,25 @@ def kubernetes_files(service: Service) -> dict[str, str]:
     Raises:
         ProblemError: pods cannot be told apart, or an instance has unequal or unlike parts.
     """
+    app = service_name(service.name)
+    files = {"engines.yaml": yaml_text(*engine_manifests(service), title=service.title)}
+    # A router before both parts knows each joint instance: no other is needed before them.
+    if service.routed and (service.pooled or not service.fronted):
+        routing = (
+            _pool_router(service, app)
+            if service.pooled
+            else nginx_router(service, app, servers_of(service), len(service.engines))
+        )
+        files["router.yaml"] = yaml_text(*routing, title=service.title)
+    return files
+
+
+def engine_manifests(service: Service) -> list[dict[str, Any]]:
+    """Everything but the routers.
+
+    Raises:
+        ProblemError: pods cannot be told apart, or an instance has unequal or unlike parts.
+    """
     groups = groups_of(service)
     refuse_pods(service, groups)
     app = service_name(service.name)
@@ -56,16 +75,7 @@ def kubernetes_files(service: Service) -> dict[str, str]:
         documents.append({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": settings})
     for number, engines in enumerate(groups):
         documents += group(service, app, name_of(app, groups, number), engines, claim)
-    documents += [_budget(service, app)] if not service.pooled else budgets(service, app)
-    files = {"engines.yaml": yaml_text(*documents, title=service.title)}
-    if service.routed:
-        routing = (
-            _pool_router(service, app)
-            if service.pooled
-            else nginx_router(service, app, servers_of(service), len(service.engines))
-        )
-        files["router.yaml"] = yaml_text(*routing, title=service.title)
-    return files
+    return documents + (budgets(service, app) if service.pooled else [_budget(service, app)])
 
 
 def servers_of(service: Service) -> list[tuple[str, int]]:

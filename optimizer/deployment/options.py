@@ -46,7 +46,7 @@ class Options:
     assumed: str = ""
     """The known version that ``version`` is taken to be like; "" where it is known itself."""
     metrics: bool = False
-    """Whether autoscalers ask the engines for Prometheus metrics, which not every engine gives unasked."""
+    """Whether autoscalers, or a router, ask the engines for Prometheus metrics, which not every engine gives unasked."""
 
     @property
     def unchecked(self) -> str | None:

@@ -33,13 +33,15 @@ def plan_lines(service: Service, files: Mapping[str, str]) -> list[str]:
                     f"  {name_of_router(service)}: port {port_of(service)}, before {_of_pools(service)} instances"
                 )
             lines.append(f"  router: port {SERVICE_PORT}, before {len(service.engines)} instances{_dealt(service)}")
-    if options.target == "llm-d":
+    if service.fronted and not service.pooled:
+        lines.append(f"the router before both parts knows each of {len(service.engines)} instances")
+    elif options.target == "llm-d":
         lines.append(f"router: llm-d's own chart, before {len(service.engines)} instances")
     elif service.routed and chosen_there:
         lines.append(
             f"routers: {service.router_count}, port {SERVICE_PORT}, before {len(service.engines)} instances{_dealt(service)}"
         )
-    if not service.routed:
+    if not service.routed and not service.fronted:
         lines.append(f"no router: clients ask port {service.engines[0].port} of the one instance")
     first = service.engines[0].commands[0]
     lines.append(

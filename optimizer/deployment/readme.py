@@ -85,6 +85,8 @@ def _crosses(service: Service, engine: Engine) -> bool:
 def _start(service: Service) -> list[str]:
     options = service.options
     hosts = [service.host(node) for node in service.nodes]
+    if service.fronted:
+        return [*_pods_need(service), "", "The README.md one folder up says how to start."]
     if options.target == "kubernetes":
         return _start_kubernetes(service)
     if options.target in ("llm-d", "dynamo"):

@@ -71,6 +71,8 @@ class Service:
     """What cache crosses between roles: NVLink, PCIe or network."""
     joint_share: Fraction = Fraction(0)
     """Of the requests, what joint instances are sent beside pools; 0 where there is one kind."""
+    fronted: bool = False
+    """Whether this is a part behind a router that knows it: how to start all is said there."""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -175,6 +177,9 @@ def build_service(chosen: Chosen, options: Options, title: str) -> Service:
             "--target",
             f"{options.target} is written for prefill and decode pools (serving: disaggregated); joint instances take --target kubernetes",
         )
+    if options.target == "llm-d":
+        # Its router asks every engine for metrics, and counts one that gives none as gone.
+        options = replace(options, metrics=True)
     flags = engine_flags(options.engine, options.assumed or options.version)
     commander = commander_of(options.engine)
     problems = chosen.problems

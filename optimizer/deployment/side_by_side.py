@@ -12,6 +12,7 @@ from fractions import Fraction
 from optimizer.deployment.chosen import Chosen
 from optimizer.deployment.files import files_of_service
 from optimizer.deployment.kubernetes import nginx_router, servers_of
+from optimizer.deployment.llm_d import llm_d_joint_files, route_start, weighted_route
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT, Options
 from optimizer.deployment.plan import plan_lines
@@ -108,13 +109,13 @@ def side_by_side_files(beside: BothParts, options: Options, made_by: str) -> tup
     Raises:
         ProblemError: an engine that cannot run a part, or a target that cannot deal requests by share.
     """
-    if options.target == "kubernetes":
+    if options.target in ("kubernetes", "llm-d"):
         return _in_folders(beside, options, made_by)
     if options.in_pods:
         raise ProblemError(
             "--target",
-            f"{options.target} is not written for joint instances beside pools; use --target kubernetes, or state serving: joint or "
-            "disaggregated for the best of one kind",
+            f"{options.target} is not written for joint instances beside pools: its frontend takes turns among workers and knows no share; "
+            "use --target llm-d or kubernetes, or state serving: joint or disaggregated for the best of one kind",
         )
     chosen = beside.together
     service = build_service(chosen, options, f"{chosen.title(options.engine_name)}; {made_by}")
@@ -123,54 +124,56 @@ def side_by_side_files(beside: BothParts, options: Options, made_by: str) -> tup
 
 
 def _in_folders(beside: BothParts, options: Options, made_by: str) -> tuple[dict[str, str], list[str]]:
-    """Manifests of each part by itself, which name their own objects, and the router before both."""
+    """Manifests of each part by itself, which name their own objects, and what deals requests between both."""
     short = service_name(beside.name)[:LONGEST].strip("-")
+    by_llm_d = options.target == "llm-d"
     files: dict[str, str] = {}
     lines: list[str] = []
     services: list[Service] = []
     for part, one in zip(PARTS, (beside.joint, beside.pools), strict=True):
         own = replace(one, name=f"{short}-{part}")
-        service = build_service(own, options, f"{one.title(options.engine_name)}; {made_by}")
+        # Joint instances are no pools to llm-d's guide of them: their pods are those of Kubernetes.
+        as_pods = replace(options, target="kubernetes", metrics=by_llm_d)
+        chosen_options = as_pods if part == JOINT else options
+        built = build_service(own, chosen_options, f"{one.title(options.engine_name)}; {made_by}")
+        service = replace(built, fronted=True)
         written = files_of_service(service)
-        if part == JOINT:
-            # The router before both knows each joint instance: no other is needed before them.
-            written.pop("router.yaml", None)
+        if by_llm_d and part == JOINT:
+            written = {**llm_d_joint_files(service), "README.md": written["README.md"]}
         files |= {f"{part}/{path}": text for path, text in written.items()}
         lines += plan_lines(service, written)[:-1]
         services.append(service)
-    joint, pools = services
-    servers: list[ToServer] = [(address, weight, JOINT, "/health") for address, weight in servers_of(joint)]
-    servers.append((f"{service_name(pools.name)}-router:{SERVICE_PORT}", 1, POOLS, READY))
     chosen = beside.together
     title = f"{chosen.title(options.engine_name)}; {made_by}"
-    routers = replace(joint, title=title, router_count=chosen.routers)
+    joint, pools = services
     app = f"{short}-both"
-    documents = nginx_router(routers, app, servers, len(joint.engines) + 1, beside.share)
-    files["router.yaml"] = yaml_text(*documents, title=title)
-    files["README.md"] = _readme(beside, app, services, options, title)
-    return files, [*lines, f"routers before both: {chosen.routers}, port {SERVICE_PORT}", "Nothing was written."]
+    if by_llm_d:
+        dealt = ((joint, beside.tenths), (pools, TENTHS - beside.tenths))
+        weights = [(service_name(one.name), weight) for one, weight in dealt]
+        files["route.yaml"] = yaml_text(weighted_route(app, options.namespace, weights), title=title)
+        guides = zip(weights, ("optimized-baseline", "pd-disaggregation"), PARTS, strict=True)
+        start = route_start(options.namespace, [(name, guide, part) for (name, _), guide, part in guides])
+        lines.append("the cluster's Gateway deals requests by route.yaml")
+        how = "`route.yaml` has the cluster's Gateway deal requests between the parts at random, each to llm-d's own router of that part."
+    else:
+        servers: list[ToServer] = [(address, weight, JOINT, "/health") for address, weight in servers_of(joint)]
+        servers.append((f"{service_name(pools.name)}-router:{SERVICE_PORT}", 1, POOLS, READY))
+        routers = replace(joint, title=title, router_count=chosen.routers)
+        documents = nginx_router(routers, app, servers, len(joint.engines) + 1, beside.share)
+        files["router.yaml"] = yaml_text(*documents, title=title)
+        start = _kubernetes_start(app, options)
+        lines.append(f"routers before both: {chosen.routers}, port {SERVICE_PORT}")
+        how = (
+            "`router.yaml` is nginx, which deals requests between the parts at random. Each part keeps its share while any of its pods "
+            "serves; a part that is down as a whole leaves its requests to the other."
+        )
+    files["README.md"] = _readme(beside, services, title, how, start)
+    return files, [*lines, "Nothing was written."]
 
 
-def _readme(beside: BothParts, app: str, services: list[Service], options: Options, title: str) -> str:
-    shares = beside.share, 1 - beside.share
+def _kubernetes_start(app: str, options: Options) -> list[str]:
     asked = markdown_code(f'"model": "{options.model_id}"')
-    lines = [
-        f"# {markdown(beside.name)}",
-        "",
-        f"{markdown(title)}.",
-        "",
-        *(f"- {markdown(note)}" for note in beside.broken),
-        "Joint instances stand beside prefill and decode pools. Each folder holds the launch files of one part; its README.md says what it",
-        "needs. `router.yaml` is nginx, which deals requests between the parts at random. Each part keeps its share while any of its pods",
-        "serves; a part that is down as a whole leaves its requests to the other.",
-        "",
-        "| part | instances | of the requests | GPUs |",
-        "|---|---|---|---|",
-        *(
-            f"| {part} | {len(one.engines)} | {float(share):.0%} | {sum(len(e.instance.gpus) for e in one.engines)} |"
-            for part, one, share in zip(PARTS, services, shares, strict=True)
-        ),
-        "",
+    return [
         "```bash",
         f"kubectl create secret generic huggingface -n {options.namespace} --from-literal=token=YOUR_TOKEN  # gated or private models",
         f"kubectl apply -f {JOINT}/engines.yaml",
@@ -179,6 +182,28 @@ def _readme(beside: BothParts, app: str, services: list[Service], options: Optio
         "```",
         "",
         f"Ask `http://{app}-router.{options.namespace}:{SERVICE_PORT}/v1/chat/completions` with {asked}.",
+    ]
+
+
+def _readme(beside: BothParts, services: list[Service], title: str, how: str, start: list[str]) -> str:
+    shares = beside.share, 1 - beside.share
+    lines = [
+        f"# {markdown(beside.name)}",
+        "",
+        f"{markdown(title)}.",
+        "",
+        *(f"- {markdown(note)}" for note in beside.broken),
+        "Joint instances stand beside prefill and decode pools. Each folder holds the launch files of one part; its README.md says what it",
+        f"needs. {how}",
+        "",
+        "| part | instances | of the requests | GPUs |",
+        "|---|---|---|---|",
+        *(
+            f"| {part} | {len(one.engines)} | {float(share):.0%} | {sum(len(e.instance.gpus) for e in one.engines)} |"
+            for part, one, share in zip(PARTS, services, shares, strict=True)
+        ),
+        "",
+        *start,
         "",
     ]
     return "\n".join(lines)

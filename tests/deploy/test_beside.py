@@ -237,7 +237,53 @@ def test_a_name_is_text_wherever_it_stands(target: str) -> None:
     assert [one["words"] for _, one in named] == [one["words"] for _, one in plain]
 
 
-@pytest.mark.parametrize("target", ["llm-d", "dynamo"])
-def test_a_target_that_deals_by_no_share_is_refused(target: str) -> None:
-    with pytest.raises(ProblemError, match="--target kubernetes"):
-        files_of("nodes apart", "vllm", target)
+def test_dynamo_deals_by_no_share_and_is_refused() -> None:
+    with pytest.raises(ProblemError, match="use --target llm-d or kubernetes"):
+        files_of("nodes apart", "vllm", "dynamo")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("case", CASES)
+def test_llm_d_deals_between_two_inference_pools(case: str, engine: str) -> None:
+    kubernetes_validate, jsonschema = pytest.importorskip("kubernetes_validate"), pytest.importorskip("jsonschema")
+    files = files_of(case, engine, "llm-d")
+    (route,) = yaml.safe_load_all(files["route.yaml"])
+    jsonschema.validate(route, yaml.safe_load((Path(__file__).parent / "data" / "httproute.yaml").read_text()))
+    (rule,) = route["spec"]["rules"]
+    name, tenths = case.replace(" ", "-"), CASES[case][2].tenths
+    # That of the pools last: a Gateway that runs one endpoint picker for the whole rule runs the last one's.
+    assert [(one["name"], one["weight"]) for one in rule["backendRefs"]] == [
+        (f"{name}-joint", tenths), (f"{name}-pools", 10 - tenths),
+    ]  # fmt: skip
+    assert [f"helm install {one['name']} " in files["README.md"] for one in rule["backendRefs"]] == [True, True]
+    schema = yaml.safe_load((Path(__file__).parent / "data" / "leaderworkerset.yaml").read_text())
+    leaders: dict[str, list[dict[str, str]]] = {"joint": [], "pools": []}
+    for part, found in leaders.items():
+        for one in yaml.safe_load_all(files[f"{part}/modelservers.yaml"]):
+            if one["kind"] == "LeaderWorkerSet":
+                jsonschema.validate(one, schema)
+            else:
+                kubernetes_validate.validate(one, "1.33", strict=True)
+            template = one["spec"].get("leaderWorkerTemplate", one["spec"])
+            pods = [template[key] for key in ("template", "leaderTemplate", "workerTemplate") if key in template]
+            found += [pods[0]["metadata"]["labels"]] if pods else []
+            # The other pods of an instance serve nothing, and no router should find them.
+            assert not any("llm-d.ai/model" in pod["metadata"]["labels"] for pod in pods[1:])
+    for part, other in (("joint", "pools"), ("pools", "joint")):
+        selected = yaml.safe_load(files[f"{part}/router.values.yaml"])["router"]["modelServers"]["matchLabels"].items()
+        assert all(labels["llm-d.ai/engine-type"] == engine for labels in leaders[part])
+        assert files[f"{part}/modelservers.yaml"].count("--enable-metrics") > 0 or engine == "vllm"
+        assert leaders[part] and all(selected <= labels.items() for labels in leaders[part])
+        assert not any(selected <= labels.items() for labels in leaders[other])
+    assert "one folder up" in files["joint/README.md"] and "kubectl" not in files["joint/README.md"]
+
+
+@pytest.mark.parametrize("target", ["kubernetes", "llm-d"])
+def test_every_file_that_a_readme_applies_is_there(target: str) -> None:
+    """And each is applied once: neither part's README speaks of a router that is not there."""
+    for case in CASES:
+        files = files_of(case, "vllm", target)
+        told = re.findall(r"-f ([\w/]+\.yaml|(?:joint|pools)/[\w.]+)", files["README.md"])
+        own = {path for path in files if path.endswith(".yaml")}
+        assert own <= set(told) and len([one for one in told if one in own]) == len(own)
+        assert not re.search(r"-f router.yaml", files["joint/README.md"] + files["pools/README.md"])

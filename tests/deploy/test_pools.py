@@ -191,6 +191,9 @@ def test_llm_d_knows_the_leaders_by_their_role(case: str, engine: str) -> None:
         assert spec["replicas"] == pool.instances and template["size"] == _pods(pool) // pool.instances
         labels = leader["metadata"]["labels"]
         assert labels["llm-d.ai/role"] == role and selected.items() <= labels.items()
+        # Its router asks engines for metrics by the names of the engine that this label tells; SGLang has them on request.
+        assert labels["llm-d.ai/engine-type"] == engine
+        assert ("--enable-metrics" in leader["spec"]["containers"][0]["command"]) == (engine == "sglang")
         if "leaderTemplate" in template:  # the others serve nothing, and no router should find them
             assert "llm-d.ai/role" not in template["workerTemplate"]["metadata"]["labels"]
         document = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x"}, "template": leader}

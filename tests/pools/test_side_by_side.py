@@ -193,7 +193,7 @@ def test_both_parts_are_launched_behind_one_router() -> None:
     assert gpus == ["0", "1", "2", "3,4"]
     table = dict(re.findall(r"^\| (\S+) \| TP\S+ \| (\S+)% \|", files["README.md"], re.MULTILINE))
     assert table == {"replica-0": "20.00", "prefill-0": "40.00", "prefill-1": "40.00", "decode-0": "80.00"}
-    with pytest.raises(ProblemError, match="--target kubernetes"):
+    with pytest.raises(ProblemError, match="--target llm-d or kubernetes"):
         deploy(problem, answer, "dynamo")
 
 
@@ -213,7 +213,7 @@ def test_the_commands_speak_of_both_parts(tmp_path: Path) -> None:
     assert "  pool-router: port 7999, before 3 instances" in shown.stdout
     assert "  router: port 8000, before 4 instances, 20% of requests to joint ones and 80% to pools" in shown.stdout
     other = run("deploy", str(path), "--target", "dynamo", "--out", str(tmp_path / "no"))
-    assert other.returncode == 2 and "--target kubernetes" in other.stderr
+    assert other.returncode == 2 and "--target llm-d or kubernetes" in other.stderr
 
 
 @pytest.mark.parametrize("preset", ["throughput", "capacity", "fewest-gpus", "cheapest"])

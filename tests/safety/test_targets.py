@@ -106,7 +106,7 @@ def _both(problem: Problem, target: str, **options: Any) -> dict[str, str]:
 
 WRITERS = {
     **{("pools", target): _pooled for target in (*TARGETS, *POOL_TARGETS)},
-    **{("joint beside pools", target): _both for target in TARGETS},
+    **{("joint beside pools", target): _both for target in (*TARGETS, "llm-d")},
 }
 
 
