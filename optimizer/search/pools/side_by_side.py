@@ -1,8 +1,8 @@
 """What joint instances beside pools cost at least, split by split: few splits are left to be solved.
 
 A request at a rank takes no less with more load, and in each failure state what is not lost takes what it takes with every
-instance up, so that the most instances of a shape that a part's GPUs hold bound every number of them. ``docs/disaggregated.md``,
-section 14.
+instance up, so that what a part's GPUs hold at most bounds every number of them. Where no number of instances keeps every rule
+of the load, the split is none. ``docs/disaggregated.md``, section 14.
 
 Other home: ``verify/pools/side_by_side.py``; docs/disaggregated.md,
 section 14.
@@ -11,21 +11,13 @@ section 14.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 
-import numpy as np
-
-from optimizer.costs.failures import down_states
-from optimizer.costs.pools import PoolCosts, PoolLink
-from optimizer.costs.shapes import Floats, Ints, Shape
+from optimizer.costs.pools import PoolLink, link_between
 from optimizer.facts.problem import Problem
 from optimizer.facts.side_by_side import TENTHS, BesideSplit, unit_gpus, units_of
-from optimizer.results.pools import FixedPool
-from optimizer.results.rule_groups import STATIC_RULES
-from optimizer.search.pools.shapes import shapes_for
-from optimizer.search.uniform.quantities import ObjectiveWeights, Quantities
-from optimizer.search.uniform.replica_counts import decisive_rows
-from optimizer.search.uniform.screen import Screen
+from optimizer.search.pools.joint_share import JointShare
+from optimizer.search.pools.pools_share import PoolsShare
+from optimizer.search.uniform.quantities import Quantities
 
 ROUNDED = 1 - 1e-9
 """What floats may have added, generously."""
@@ -40,12 +32,13 @@ class SplitBounds:
     """
 
     def __init__(self, problem: Problem, joint: Quantities | None = None) -> None:
-        self._known = joint
-        self.problem, self.rate = problem, problem.workload.requests_per_s
         self.units, self.unit = units_of(problem), unit_gpus(problem)
-        self.weights = ObjectiveWeights.of(problem.objective)
-        self._joint: dict[tuple[int, int], float] = {}
-        self._pools: dict[int, tuple[Floats, Floats]] = {}
+        alone = _on_nodes(problem, 1)
+        # A single node has links of its own between stages and between pools.
+        self._several = problem.hardware.nodes > 1
+        self._joint, self._joint_alone = JointShare(problem, joint), JointShare(alone)
+        link = link_between(problem.hardware) if self._several else _fastest(problem)
+        self._pools, self._pools_alone = PoolsShare(problem, link), PoolsShare(alone, link_between(alone.hardware))
 
     def left(self, known: float) -> list[tuple[float, BesideSplit]]:
         """Splits that may cost less than ``known`` ms, with their bounds, the least first."""
@@ -59,7 +52,9 @@ class SplitBounds:
         if first > last:
             return
         share = tenths / TENTHS
-        least = share * self.joint(tenths, last) + (1 - share) * self.pools(TENTHS - tenths, self.units - first)
+        least = (1 - share) * self.pools(TENTHS - tenths, self.units - first)
+        if least < known:
+            least += share * self.joint(tenths, last, (known - least) / share)
         if least >= known:
             return
         if first == last:
@@ -69,84 +64,37 @@ class SplitBounds:
         yield from self._within(tenths, first, middle, known)
         yield from self._within(tenths, middle + 1, last, known)
 
-    def joint(self, tenths: int, units: int) -> float:
-        """ms that a request at joint instances takes at least, with so many tenths of them on so many units."""
-        if (tenths, units) not in self._joint:
-            shapes, size, ranks = self._joint_shapes
-            most = units * self.unit // size
-            some = np.flatnonzero(most)
-            rate = self.rate * tenths / TENTHS
-            self._joint[tenths, units] = self._least(
-                self._joint_means(shapes[some], rate / (most * ranks)[some], rate / ranks[some]), size[some]
-            )
-        return self._joint[tenths, units]
+    def joint(self, tenths: int, units: int, enough: float = float("inf")) -> float:
+        """ms that a request at joint instances takes at least, with so many tenths of them on at most so many units.
 
-    def _joint_means(self, shape: Ints, rate: Floats, most: Floats) -> Floats:
-        # Prompts overlap more in a pipeline the more there are: as much as on one instance alone.
-        means: Floats = self._quantities.load_of(shape, rate, most, everything=False).mean_ms
-        return means
-
-    def _least(self, means: Floats, size: Ints) -> float:
-        """The least of the shapes, (Q,) each, the share of the time counted that an instance is up."""
-        if not len(means):
-            return np.inf
-        return float((self.weights.latency * self._up(size) * means).min()) * ROUNDED
-
-    def _up(self, size: Ints) -> Floats:
-        """Share of the time that an instance of each size is up at least: it may lie across two nodes."""
-        if self.weights.unserved <= 0:
-            return np.ones(len(size))
-        one = np.ones(len(size), dtype=np.int64)
-        up: Floats = 1 - 2 * (1 - down_states(self.problem.hardware, size, one, one).probability[:, 0])
-        return up
-
-    @cached_property
-    def _quantities(self) -> Quantities:
-        if self._known is not None:
-            return self._known
-        problem = self.problem.model_copy(update={"serving": "joint"})
-        return Quantities(problem, decisive_rows(problem))
-
-    @cached_property
-    def _joint_shapes(self) -> tuple[Ints, Ints, Ints]:
-        """(shape, GPUs of an instance, its ranks) of each that keeps the rules which no load has a part in."""
-        space = self._quantities.space
-        shapes = np.unique(space.row_shape[Screen(self._quantities, None, STATIC_RULES).viable])
-        sizes, ranks = _sizes(space.shapes)
-        return shapes, sizes[shapes], ranks[shapes]
+        Args:
+            enough: a bound of so many ms is looked at no closer.
+        """
+        gpus = units * self.unit
+        if not self._several:
+            return self._joint.least(tenths, gpus, enough) * ROUNDED
+        found = self._joint_alone.least(tenths, self.unit, enough)
+        if units > 1:
+            found = min(found, self._joint.least(tenths, gpus, enough))
+        return found * ROUNDED
 
     def pools(self, tenths: int, units: int) -> float:
         """The same of pools: the least over what either of them has of the GPUs."""
-        if tenths not in self._pools:
-            self._pools[tenths] = self._sides(self.rate * tenths / TENTHS)
-        first, second = self._pools[tenths]
-        total = units * self.unit
-        sums = first[1:total] + second[total - 1 : 0 : -1]
-        return float(sums.min()) * ROUNDED if len(sums) else np.inf
-
-    def _sides(self, rate: float) -> tuple[Floats, Floats]:
-        """Least ms of a request in a prefill and in a decode pool of at most 0, 1, 2 … GPUs."""
-        size, ranks = _sizes(self._costs.costs.table.shapes)
-        gpus = self.units * self.unit
-        most = gpus // size
-        shape = np.repeat(np.arange(len(size)), most)
-        count = np.concatenate([np.arange(1, one + 1) for one in most]) if len(most) else np.zeros(0, dtype=np.int64)
-        each = rate / (count * ranks[shape])
-        up = self.weights.latency * self._up(size[shape])
-        found = []
-        for means in (self._costs.prefill(shape, shape, each).mean_ms, self._costs.decode(shape, each).mean_ms):
-            least = np.full(gpus + 1, np.inf)
-            np.minimum.at(least, count * size[shape], up * means)
-            found.append(np.minimum.accumulate(least))
-        return found[0], found[1]
-
-    @cached_property
-    def _costs(self) -> PoolCosts:
-        # Whatever the link of a part, none is faster than one that takes no time.
-        return PoolCosts(self.problem, shapes_for(self.problem, FixedPool()), PoolLink("", 1e30, 0.0))
+        gpus = units * self.unit
+        if not self._several:
+            return self._pools.least(tenths, gpus) * ROUNDED
+        found = self._pools_alone.least(tenths, self.unit)
+        if units > 1:
+            found = min(found, self._pools.least(tenths, gpus))
+        return found * ROUNDED
 
 
-def _sizes(shapes: tuple[Shape, ...]) -> tuple[Ints, Ints]:
-    """(GPUs of an instance, its ranks) of shapes."""
-    sizes = np.array([shape.instance_gpus for shape in shapes], dtype=np.int64)
-    return sizes, np.array([shape.engine_ranks for shape in shapes], dtype=np.int64)
+def _on_nodes(problem: Problem, nodes: int) -> Problem:
+    return problem.model_copy(update={"hardware": problem.hardware.model_copy(update={"nodes": nodes})})
+
+
+def _fastest(problem: Problem) -> PoolLink:
+    """A link no slower than that of any GPUs of a node: some may lie in one NVLink domain where all do not."""
+    few = problem.hardware.model_copy(update={"gpus_per_node": 2})
+    links = link_between(problem.hardware), link_between(few)
+    return PoolLink("", max(one.bytes_per_ms for one in links), min(one.latency_ms for one in links))

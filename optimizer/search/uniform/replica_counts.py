@@ -141,6 +141,19 @@ def decisive_rows(problem: Problem, fixed: Fixed | None = None) -> Space:
     return space_of(problem, chosen, fixed)
 
 
+def take_tables(rows: Quantities, known: Quantities) -> None:
+    """Let rows have the tables of shapes that others of the same shapes have."""
+    for name in _SHARED:
+        rows.__dict__[name] = getattr(known, name)
+
+
+def of_same_shapes(known: Quantities, shape: Ints, dp: Ints) -> Quantities:
+    """Quantities over other rows of the same shapes; tables of shapes are taken over."""
+    other = Quantities(known.problem, known.space.with_rows(shape, dp), known.costs)
+    take_tables(other, known)
+    return other
+
+
 class CountBlock(Quantities):
     """What no count of a block can better: rows at its upper ends, with the load of any count between the two ends.
 
@@ -155,8 +168,7 @@ class CountBlock(Quantities):
     def __init__(self, high: Quantities, low: Ints) -> None:
         super().__init__(high.problem, high.space, high.costs)
         self.low = low
-        for name in _SHARED:
-            self.__dict__[name] = getattr(high, name)
+        take_tables(self, high)
 
     def load_with(self, alive: Ints, share: float = 1.0) -> LoadPoints:
         """As in ``Quantities``, from below."""
@@ -285,10 +297,7 @@ class _Counts:
 
     def _rows(self, shape: Ints, dp: Ints) -> Quantities:
         """Quantities over other rows of the same shapes; tables of shapes are taken over."""
-        other = Quantities(self.problem, self.quantities.space.with_rows(shape, dp), self.quantities.costs)
-        for name in _SHARED:
-            other.__dict__[name] = getattr(self.quantities, name)
-        return other
+        return of_same_shapes(self.quantities, shape, dp)
 
     def _intervals(self) -> tuple[Ints, Ints, Ints]:
         """(shape, least, most) of the counts that can be placed, one for each way that failures spread."""

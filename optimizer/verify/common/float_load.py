@@ -138,7 +138,8 @@ def _within(
     unsure |= np.abs(prompts - 1) < NEAR
     overloaded = overloaded | (prompts >= 1)
     others = mean + np.maximum(0.0, p99 - mean) / np.where(prompts >= 1, 1.0, 1 - prompts)
-    unsure |= np.abs(others - np.rint(others)) < NEAR * np.maximum(1.0, others)
+    # What is overloaded already is not saved by rounding; whether that is sure was asked above.
+    unsure |= ~overloaded & (np.abs(others - np.rint(others)) < NEAR * np.maximum(1.0, others))
     others = np.where(overloaded, 0.0, others)
     overloaded = overloaded | (np.ceil(others) >= length)
     n99 = np.minimum(length, 1 + np.ceil(others).astype(np.int64))

@@ -21,6 +21,8 @@ NEAR = Fraction(1, 500)
 """Times of two loads that differ by no more than this share of them are not told apart."""
 STEP = Fraction(1, 100)
 """Nor are loads."""
+_AT_ONCE = 256
+"""Loads that are worked out together: their chains fit a cache."""
 ROUNDED = 1e-9
 """What floats may have added, generously."""
 
@@ -77,8 +79,23 @@ def curve(
     return LoadCurve(np.array([float(load) for load in loads]), least, float(full))
 
 
+@dataclass(frozen=True, slots=True)
+class NumbersSeen:
+    """Numbers in progress at decode ranks, one entry for each load; meaningless where not ``carried``."""
+
+    carried: NDArray[np.bool_]
+    """Whether N in progress complete what arrives."""
+    mean: Floats
+    variance: Floats
+    third: Floats
+    c50: NDArray[np.int64]
+    """Exceeded for half of the time at most; near the half the smaller number."""
+    c99: Floats
+    """Exceeded for a hundredth of the time, straight between whole numbers; without end beyond N."""
+
+
 class InProgress:
-    """The mean number in progress at a decode rank, in floats.
+    """Numbers in progress at a decode rank, in floats.
 
     Args:
         slowness: R(n) / n in ms, n from 1 to N.
@@ -97,6 +114,38 @@ class InProgress:
         rest = weights[-1] / (1 - ratio)
         number = float(weights @ self._n) + rest * ratio * (last + 1 / (1 - ratio))
         return float(number / (weights.sum() + rest * ratio))
+
+    def at(self, rate: Floats) -> NumbersSeen:
+        """Of so many arrivals per ms each."""
+        parts = [self._at(some) for some in np.array_split(rate, max(1, -(-len(rate) // _AT_ONCE)))]
+        names = NumbersSeen.__dataclass_fields__
+        return NumbersSeen(*(np.concatenate([getattr(one, name) for one in parts]) for name in names))
+
+    def _at(self, rate: Floats) -> NumbersSeen:
+        last, ratio = len(self._each), rate * self._each[-1]
+        carried = ratio < 1
+        ratio = np.where(carried, np.minimum(ratio, 1 - 1e-12), 0.0)
+        logs = self._logs + self._n * np.log(rate)[:, None]
+        shares = np.exp(logs - logs.max(axis=1, keepdims=True))
+        odds = ratio / (1 - ratio)
+        rest = shares[:, -1] * odds
+        total = shares.sum(axis=1) + rest
+        shares, rest = shares / total[:, None], rest / total
+        # Moments about zero of what lies beyond N, from those of a geometric number of odds.
+        further = 1 + odds, 1 + 3 * odds + 2 * odds**2, 1 + 7 * odds + 12 * odds**2 + 6 * odds**3
+        beyond = (
+            last + further[0],
+            last**2 + 2 * last * further[0] + further[1],
+            last**3 + 3 * last**2 * further[0] + 3 * last * further[1] + further[2],
+        )
+        m1, m2, m3 = (shares @ self._n**k + rest * beyond[k - 1] for k in (1, 2, 3))
+        below = np.cumsum(shares, axis=1)
+        line, k = np.arange(len(rate)), (below < 0.99).sum(axis=1)
+        inside = np.clip(k, 1, last)
+        c99 = inside - 1 + (0.99 - below[line, inside - 1]) / shares[line, inside]
+        c99 = np.where(k == 0, 0.0, np.where(k > last, np.inf, c99))
+        c50 = (below < 0.5 * (1 - ROUNDED)).sum(axis=1)
+        return NumbersSeen(carried, m1, m2 - m1**2, m3 - 3 * m1 * m2 + 2 * m1**3, c50, c99)
 
 
 def _between(low: Fraction, high: Fraction) -> Fraction:

@@ -204,12 +204,13 @@ class PoolShape:
         return self.stage.memory_bytes(1) - budget_bytes(self.problem)
 
     @cached_property
-    def _one(self) -> Moments:
+    def held_by_one(self) -> Moments:
+        """Bytes that one request in progress holds."""
         return moments_of_one(blocks_in_progress(self.problem), self.stage.held_bytes)
 
     def wants(self, number: Moments) -> Decimal:
         """K of a random number in progress."""
-        return wanted(number, self._one, self.problem.requirements.preemption_share)
+        return wanted(number, self.held_by_one, self.problem.requirements.preemption_share)
 
     @cached_property
     def most_held(self) -> int:
@@ -217,7 +218,7 @@ class PoolShape:
         share, low, high = self.problem.requirements.preemption_share, 0, self.length + 1
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if wanted_by(middle, self._one, share) <= self.room else (low, middle)
+            low, high = (middle, high) if wanted_by(middle, self.held_by_one, share) <= self.room else (low, middle)
         return low
 
     # Decode
