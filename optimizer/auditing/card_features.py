@@ -9,7 +9,7 @@ from optimizer.auditing.claims import subject_claim
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.sentences import Sentence
-from optimizer.auditing.situations import about
+from optimizer.auditing.situations import About, about
 from optimizer.results.audit import Claim, Verdict
 
 _NATIVE = re.compile(
@@ -24,7 +24,8 @@ _NATIVE = re.compile(
 _LINK = re.compile(r"\bNVLink(?:s|ed)?\b|\bNVSwitch\b", re.IGNORECASE)
 
 _IN_HARDWARE = re.compile(
-    r"\b(?:natively|native|nativ|in hardware|in Hardware|nativement|tensor[- ]cores?|Tensorkerne\w*|cœurs? tensoriels?)\b",
+    r"\b(?:natively|native|nativ|in hardware|in Hardware|nativement|tensor[- ]cores?|Tensorkerne\w*|cœurs? tensoriels?"
+    r"|matrix[- ]?cores?)\b",
     re.IGNORECASE,
 )
 
@@ -41,7 +42,8 @@ _THESE_CARDS = re.compile(
 
 _CORES_OF = re.compile(
     r"\bFP8[- ](?:tensor[- ]?cores?|Tensorkerne)\b|\b(?:tensor[- ]?cores?|Tensorkerne\w*"
-    r"|cœurs? (?:tenseurs?|tensoriels?))\b[^.;]*\bFP8\b|\bFP8\b[^.;]*\b(?:in hardware|natively|in Hardware"
+    r"|cœurs? (?:tenseurs?|tensoriels?)|matrix[- ]?cores?)\b[^.;]*\bFP8\b|\bFP8\b[^.;]*\b(?:matrix|tensor)[- ]?cores?\b"
+    r"|\bFP8\b[^.;]*\b(?:in hardware|natively|in Hardware"
     r"|nativ\w*|nativement)\b",
     re.IGNORECASE,
 )
@@ -61,9 +63,14 @@ def formats_had(sentence: Sentence, context: Context, own: Situation) -> Iterato
     if len({name for _, name in named}) != 1 or len(sentence.gpus) > 1:
         return
     if not sentence.gpus and not (
-        (_OF_THE_CARD.match(sentence.text) or _THESE_CARDS.search(sentence.text) or _CORES_OF.search(sentence.text))
-        and context.speaks_of_gpu(sentence.statement)
-        and not sentence.models
+        not sentence.models
+        and (
+            _CORES_OF.search(sentence.text)
+            or (
+                (_OF_THE_CARD.match(sentence.text) or _THESE_CARDS.search(sentence.text))
+                and context.speaks_of_gpu(sentence.statement)
+            )
+        )
     ):
         return
     if sentence.gpus and not sentence.gpus[0].facts:
@@ -118,9 +125,8 @@ def rates_had(sentence: Sentence, context: Context, own: Situation) -> Iterator[
     rates = [m for m in sentence.measures if m.dimension == "FLOP/s"]
     if len(named) != 1 or len(rates) != 1 or len(sentence.gpus) > 1 or sentence.models:
         return
-    if any(sentence.has(kind) for kind in ("negation", "hypothetical", "other")) or _WITHOUT_HARDWARE.search(
-        sentence.text
-    ):
+    kinds = ("negation",) if _IN_HARDWARE.search(sentence.text) else ("negation", "hypothetical", "other")
+    if any(sentence.has(kind) for kind in kinds) or _WITHOUT_HARDWARE.search(sentence.text):
         return
     name = named.pop()
     meant = about(sentence, (0, len(sentence.text)), context, own)
@@ -134,7 +140,40 @@ def rates_had(sentence: Sentence, context: Context, own: Situation) -> Iterator[
     )
 
 
+_DIRECT = re.compile(
+    r"\b(?P<no>no|without(?: any)?|lack|keine?(?:rlei)?|ohne|pas de|aucune?|sans)\s(?:direct|fast|dedicated|direkte[nr]?|schnelle[nr]?|)\s?"
+    r"(?:GPU-to-GPU |card-to-card )?(?:links?|connections?|interconnect|bridges?|Verbindung(?:en)?|liens?"
+    r"|liaisons?)(?:\s(?:directe?s?))?\b",
+    re.IGNORECASE,
+)
+_OVER_PCIE = re.compile(r"\b(?:PCIe|PCI Express|PCI-Express)\b")
+
+
+def _direct_links(sentence: Sentence, meant: About) -> Iterator[Claim]:
+    """``there are no direct links between the cards, everything crosses PCIe``."""
+    named = re.search(r"\b(?:cards|GPUs|accelerators|Karten|cartes)\b", sentence.text) or sentence.gpus
+    if not (
+        _DIRECT.search(sentence.text)
+        and named
+        and (_OVER_PCIE.search(sentence.text) or "direct" in sentence.text.lower())
+    ):
+        return
+    rates = [one.nvlink_gb_per_s for one in meant.situations]
+    if (
+        rates
+        and len({bool(one) for one in rates}) == 1
+        and not re.search(r"\b(?:servers|nodes|Knoten|nœuds|serveurs)\b", sentence.text)
+    ):
+        gpu, rate = meant.situations[0].gpu.name, rates[0]
+        has = f"GPUs of {gpu} are linked directly, at {rate:g} GB/s each" if rate else f"{gpu} has no direct links"
+        yield subject_claim(
+            sentence, "refuted" if rate else "confirmed", has + ".", gpu, "direct links", "has not", f"{rate:g} GB/s"
+        )
+
+
 def links_had(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
+    if not sentence.has("hypothetical") and _DIRECT.search(sentence.text):
+        yield from _direct_links(sentence, about(sentence, (0, len(sentence.text)), context, own))
     if not _LINK.search(sentence.text) or sentence.has("hypothetical"):
         return
     meant = about(sentence, (0, len(sentence.text)), context, own)

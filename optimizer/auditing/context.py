@@ -120,6 +120,11 @@ class Context:
         return commands_in(self.statements)
 
     @cached_property
+    def prose(self) -> str:
+        """The text of the report without code, for what is said anywhere in it."""
+        return "\n".join(s.text for s in self.statements if s.readable and s.kind != "code")
+
+    @cached_property
     def command_lines(self) -> frozenset[int]:
         """Lines that belong to launch commands."""
         return frozenset(line for command in self.commands for line in command.lines)

@@ -250,6 +250,16 @@ def is_part_of_count(sentence: Sentence, measure: Measure) -> bool:
     )
 
 
+def is_whole_of_count(sentence: Sentence, measure: Measure) -> bool:
+    """Whether a number is what another one is some of: ``eight of the twelve GPUs``."""
+    return any(
+        other.end < measure.start
+        and not other.dimension
+        and _SOME_OF.fullmatch(sentence.text[other.end : measure.start])
+        for other in sentence.measures
+    )
+
+
 _SOME_OF = re.compile(
     r"\s(?:(?:out\s)?of|from|among|von|aus|der|des|de|parmi|sur)\s(?:the\s|its\s|all\s|our\s|these\s|den\s|ihren\s|les\s|ses\s|ces\s|nos\s)?",
     re.IGNORECASE,

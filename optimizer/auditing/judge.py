@@ -15,6 +15,7 @@ from optimizer.auditing.carried import judge_carried
 from optimizer.auditing.communication import judge_communication
 from optimizer.auditing.comparisons import judge_comparisons
 from optimizer.auditing.context import Context
+from optimizer.auditing.divisions import judge_divisions
 from optimizer.auditing.factors import judge_factors
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.figures import judge_figures
@@ -195,8 +196,9 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_availability(sentence)
     said += judge_proportions(sentence, own, words)
     said += judge_losses(sentence, own)
-    said += judge_survivors(sentence, own)
+    said += judge_survivors(sentence, context, own)
     said += judge_replica_counts(sentence, own)
+    said += judge_divisions(sentence, own)
     said += judge_served_rates(sentence, context, own)
     said += judge_factors(sentence, context, own)
     said += judge_more_or_less(sentence, context, own)

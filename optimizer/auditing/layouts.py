@@ -7,6 +7,7 @@ speaks of a pipeline.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from optimizer.auditing.number_words import NUMBER_WORD, count_of
 from optimizer.auditing.reading import Statement
@@ -51,6 +52,20 @@ NO_PIPELINE = re.compile(
 def strategy_of_layout(statements: tuple[Statement, ...], gpus_per_node: int, gpus: int) -> Proposed | None:
     """The strategy that the first such line tells; None where none does, or where a pipeline is spoken of."""
     prose = [s for s in statements if s.readable]
+    proposals = [
+        replace(s, text=_WOULD.sub(" ", s.text)) for s in prose
+    ]  # "each server would run …" of a letter that proposes
+    return _first_layout(prose, gpus_per_node, gpus) or _first_layout(proposals, gpus_per_node, gpus)
+
+
+_WOULD = re.compile(r"\b(?:would|würden?|sollen?|serai(?:t|ent)|tournerai(?:t|ent))\b", re.IGNORECASE)
+_ON_EACH_NODE = re.compile(
+    r"\b(?:each|every|jede[rms]?|chaque)\s(?:\w+\s)?(?:server|node|machine|host|box|Knoten|Rechner|Maschine|serveur|nœud)\b",
+    re.IGNORECASE,
+)
+
+
+def _first_layout(prose: list[Statement], gpus_per_node: int, gpus: int) -> Proposed | None:
     if any(_PIPELINE.search(NO_PIPELINE.sub("", s.text)) for s in prose):
         return None
     for statement in prose:
@@ -63,6 +78,8 @@ def strategy_of_layout(statements: tuple[Statement, ...], gpus_per_node: int, gp
         cards = count_of(next(said for name, said in found.groupdict().items() if name != "copies" and said))
         counted = found if "copies" in found.groupdict() else _COUNT.search(statement.text)
         copies = count_of(counted["copies"]) if counted else gpus // max(1, cards)
+        if counted and _ON_EACH_NODE.search(statement.text[: counted.start()]):
+            copies *= max(1, gpus // gpus_per_node)
         if 1 <= cards <= gpus_per_node and copies >= 1 and cards * copies <= gpus:
             return Proposed(cards, 1, copies, 1, frozenset(("tp", "dp")), statement.line)
     return None

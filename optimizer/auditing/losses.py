@@ -6,28 +6,13 @@ import re
 from collections.abc import Iterator
 
 from optimizer.auditing.claims import figure_claim, verdict_of
+from optimizer.auditing.coverage import CARRIES
 from optimizer.auditing.facts import Situation
+from optimizer.auditing.failed import failure_of
 from optimizer.auditing.measures import Measure
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
-_FAILS = re.compile(
-    r"\b(?:los(?:e|es|ing|t)|loss of|fails?|failing|failed|goes (?:down|away)|drops out|is down|dies|crash\w*|fällt|ausfäll\w*|ausfall"
-    r"|verlier\w+|stirbt|tombe|perd\w*|perte|en panne|s'arrête)\b",
-    re.IGNORECASE,
-)
-_ONE = (
-    r"(?:a|an|one|a single|any|either|of the (?:two|four|eight)|the other"
-    r"|one of the \w+|ein(?:e[rn]?)?|un|une|l'un des \w+|l'une des \w+)"
-)
-_NODE = re.compile(
-    rf"\b{_ONE}\s(?:servers?|nodes?|machines?|hosts?|box|Server|Knoten|Rechner|Maschine|serveurs?|nœuds?)\b",
-    re.IGNORECASE,
-)
-_PART = re.compile(
-    rf"\b{_ONE}\s(?:GPUs?|cards?|accelerators?|replicas?|instances?|Karten?|Instanz(?:en)?|Replikate?|cartes?|répliques?)\b",
-    re.IGNORECASE,
-)
 _REMAINS = re.compile(
     r"\b(?:remain\w*|surviv\w+|left|still (?:run|there|serve)|others?|rest of|bleib\w*|verbleib\w*|übrig\w*|andere[nr]?|restlich\w*"
     r"|reste\w*|restantes?|autres?|survivant\w*)\b",
@@ -53,11 +38,10 @@ def judge_losses(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     if own.degrees is None or not own.own_hardware or named or sentence.models or sentence.has("past"):
         return
     yield from _another(sentence, own)
-    if not _FAILS.search(sentence.text) or not _REMAINS.search(sentence.text):
+    failure = failure_of(sentence, own) if _REMAINS.search(sentence.text) else None
+    if failure is None:
         return
-    remaining = replicas_left(sentence, own)
-    if remaining is None:
-        return
+    remaining = failure.left
     for measure in sentence.measures:
         if measure.dimension == "" and not measure.unit and _REPLICAS.match(sentence.text[measure.end :]):
             if measure.value in (own.degrees.dp, own.degrees.dp - remaining) and measure.value != remaining:
@@ -74,21 +58,6 @@ def judge_losses(sentence: Sentence, own: Situation) -> Iterator[Claim]:
             yield from _load(sentence, measure, own, remaining)
 
 
-def replicas_left(sentence: Sentence, own: Situation) -> int | None:
-    """Replicas that remain; None where the sentence does not say what is lost, or it depends on the placement."""
-    degrees, per_node = own.degrees, own.problem.hardware.gpus_per_node
-    assert degrees is not None
-    each = degrees.tp * degrees.pp
-    node, part = _NODE.search(sentence.text), _PART.search(sentence.text)
-    if part and not node:
-        return degrees.dp - 1
-    if not node or part or degrees.gpus != own.problem.hardware.gpus:
-        return None
-    if each <= per_node and per_node % each == 0:
-        return degrees.dp - per_node // each
-    return degrees.dp - 1 if each % per_node == 0 else None
-
-
 _EACH = re.compile(
     r"\b(?:each|every|per replica|the other (?:one|replica|instance)?|the remaining (?:one|replica|instance)\b|jede[rs]?|je"
     r"|chacune?|l'autre|die andere)\b",
@@ -102,6 +71,8 @@ def _load(sentence: Sentence, measure: Measure, own: Situation, remaining: int) 
     if (measure.says(rate) and remaining != 1) or not _EACH.search(sentence.text):
         return  # the demand itself
     right = measure.says(rate / remaining, 0.012)
+    if not right and CARRIES.search(sentence.text):
+        return  # what it could serve, and not what it gets
     if right or measure.says(rate, 0.012) or not measure.hedged:
         how = f"{rate:g} requests/s over {remaining} replica{'s' if remaining > 1 else ''} are {rate / remaining:.4g} each"
         yield _say(sentence, measure, right, how, f"{rate / remaining:.4g} requests/s", "requests/s per replica left")

@@ -14,6 +14,7 @@ from optimizer.auditing.implied_units import with_implied_units
 from optimizer.auditing.lexicon import Lexicon, Term
 from optimizer.auditing.measures import Measure, measures, units_in
 from optimizer.auditing.names import Named, gpus_named, models_named
+from optimizer.auditing.number_words import NUMBER_WORD
 from optimizer.auditing.portions import portions
 from optimizer.auditing.reading import Statement
 from optimizer.auditing.strategies import SMALL, Mention, digits, mentions
@@ -182,6 +183,12 @@ _ASIDE = re.compile(
 )
 
 
+_COUNTED_CELL = re.compile(
+    rf"\W*(?:(?:{NUMBER_WORD}|all|both|none|half|an?|alle|beide|keine?|die Hälfte|tou(?:te)?s|les deux|aucune?"
+    rf"|la moitié)\b)(?:\s\S+){{0,6}}$",
+    re.IGNORECASE,
+)
+"""A cell that gives a count or a share in words: ``one replica of two``, ``half of the capacity``."""
 _UNIT_OF_TITLE = re.compile(r"(?P<name>[^()]+?)\s(?P<unit>[(\[][^()\d]+[)\]])")
 _TITLE_PAIR = re.compile(r"(?P<name>[^()]+?)\s\((?P<other>[^()\d]{3,})\)\s*")
 _CELL_PAIR = re.compile(r"\s*(?P<first>[\d.,]+)\s\((?P<second>[\d.,]+)\)\s*")
@@ -231,7 +238,9 @@ def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Senten
     found: list[Sentence] = []
     for place, cell in enumerate(statement.cells[1:], 1):
         header = statement.header[place] if place < len(statement.header) else ""
-        if (not re.search(r"\d", cell) and not re.search(r"NVLink", title)) or _ASIDE.search(header):
+        if not (re.search(r"\d", cell) or re.search(r"NVLink", title) or _COUNTED_CELL.match(cell)) or _ASIDE.search(
+            header
+        ):
             continue
         slashed = _slashed(title, cell)
         if slashed:

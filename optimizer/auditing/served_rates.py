@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from optimizer.auditing.claims import figure_claim
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.losses import replicas_left
+from optimizer.auditing.failed import failure_of
 from optimizer.auditing.measures import Measure
 from optimizer.auditing.number_words import NUMBER_WORD, count_of
 from optimizer.auditing.sentences import Sentence
@@ -110,7 +110,8 @@ def _is_otherwise(sentence: Sentence) -> bool:
 def _survivors(sentence: Sentence, rate: Measure, own: Situation, most: float) -> Iterator[Claim]:
     assert own.degrees is not None
     counted = _COUNT.search(sentence.text)
-    left = replicas_left(sentence, own)
+    failure = failure_of(sentence, own)
+    left = failure.left if failure else None
     if left is None and counted:
         said = counted["n"].lower()
         left = count_of(said)

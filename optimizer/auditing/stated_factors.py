@@ -80,13 +80,25 @@ def _product(sentence: Sentence, count: Measure, each: Measure, total: Measure) 
     return None
 
 
-def without_other_factors(sentence: Sentence, said: list[Claim]) -> list[Claim]:
-    """The claims of a sentence without confirmations of a total that its own factors contradict."""
-    wrong = {
-        one.stated
-        for one in said
-        if one.verdict == "refuted" and one.parsed and one.parsed.quantity == "stated factors"
+RELATIONS = frozenset(
+    {
+        "stated factors",
+        "replicas left",
+        "replicas lost",
+        "GPUs left",
+        "share left",
+        "share after a failure",
+        "ratio",
+        "share of each",
+        "divisibility",
     }
+)
+"""Quantities that a sentence gives by a relation: that another quantity happens to have the figure does not make it right."""
+
+
+def without_other_factors(sentence: Sentence, said: list[Claim]) -> list[Claim]:
+    """The claims of a sentence without confirmations of what its own factors or its relation to something else contradict."""
+    wrong = {one.stated for one in said if one.verdict == "refuted" and one.parsed and one.parsed.quantity in RELATIONS}
     if ALL_LOST.search(sentence.text):
         wrong |= {"both", "beide", "beider", "deux", "les deux"}  # that there are two does not make it right
     kept = [one for one in said if not (one.verdict == "confirmed" and one.stated in wrong)]

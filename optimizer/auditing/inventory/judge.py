@@ -26,6 +26,7 @@ from optimizer.auditing.reading import Statement
 from optimizer.auditing.scored.entries import entries
 from optimizer.auditing.sentences import Sentence, sentences_of
 from optimizer.auditing.situations import own_situation
+from optimizer.auditing.stated_factors import RELATIONS
 from optimizer.auditing.strategies import HYPOTHETICAL
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.audit import AuditResult, Claim
@@ -182,7 +183,8 @@ def _agreed(
         elif (all(wrong) or (everywhere and any(wrong))) and key[1] not in taken:
             first = next(claims[0] for claims in wrong if claims)
             aside = HYPOTHETICAL.search(names.without(sentence)) and not _of_weights(first)
-            if not aside and not _may_be_of_all(first, bool(meant.get(sentence)), sentence):
+            relation = first.parsed is not None and first.parsed.quantity in RELATIONS
+            if (relation or not aside) and not _may_be_of_all(first, bool(meant.get(sentence)), sentence):
                 yield first
         else:
             yield from dict.fromkeys(c for claims in relevant for c in claims if c.verdict == "unsupported")

@@ -33,7 +33,8 @@ _COUNTS = (
     re.compile(rf"(?<![\w.,/])(?P<n>{_NUMBER})\s(?:more|further|others?|weitere|zusätzliche|autres)\b", re.IGNORECASE),
 )
 _LOSS = re.compile(
-    r"\b(?:fail\w*|los(?:e|es|t|s|ing|ses)|dead|down|outage|goes|gone|remain\w*|left|survive\w*|Ausfall\w*|Ausfälle|fällt|ausf\w+|Verlust\w*"
+    r"\b(?:fail\w*|los(?:e|es|t|s|ing|ses)|dead|down|outage|goes (?:down|away|dark|off)\w*|gone|remain\w*|left|survive\w*"
+    r"|Ausfall\w*|Ausfälle|fällt|ausf\w+|Verlust\w*"
     r"|verlier\w*|übrig\w*|verbleib\w*|perte|perd\w*|panne|restant\w*|reste\w*)\b",
     re.IGNORECASE,
 )

@@ -14,7 +14,7 @@ import yaml
 from optimizer.auditing.claims import figure_claim
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.figures import is_operand
+from optimizer.auditing.figures import is_operand, is_whole_of_count
 from optimizer.auditing.inventory.groups import GroupNames
 from optimizer.auditing.inventory.ledger import InventoryLedger, Values
 from optimizer.auditing.lexicon import DATA
@@ -118,7 +118,7 @@ def _judge(
     inherited: frozenset[int], recent: tuple[Sentence, ...],
 ) -> Claim | None:  # fmt: skip
     listed = [one for one in _entries() if one.unit == measure.dimension]
-    if not listed:
+    if not listed or (not measure.dimension and is_whole_of_count(sentence, measure)):
         return None
     local = local_figures(sentence, measure, recent)
     around = surroundings_of(sentence, recent, local)
