@@ -22,6 +22,7 @@ from optimizer.checkpoints.readers import reader
 from optimizer.checkpoints.rotary import rotary_value_bytes, rotary_values
 from optimizer.checkpoints.select import Selected, select
 from optimizer.checkpoints.towers import towers
+from optimizer.facts.derived import following
 from optimizer.facts.model import ModelFacts, WeightFormat
 
 DTYPES: dict[str, WeightFormat] = {
@@ -45,11 +46,12 @@ def model_from_config(
     """
     chosen = select(values, field)
     config, kind = chosen.config, chosen.family
-    decoder = reader(kind.reader)(config, kind)
-    native_dtype = _dtype(config)
-    has_experts = any(layer.rest and layer.rest.experts for layer in decoder.layers)
-    plan = plan_of(chosen.values, field, experts_only=kind.quantized_experts_only, has_experts=has_experts)
-    return _facts(chosen, decoder, plan, native_dtype, name=name, huggingface_id=huggingface_id)
+    with following(field):
+        decoder = reader(kind.reader)(config, kind)
+        native_dtype = _dtype(config)
+        has_experts = any(layer.rest and layer.rest.experts for layer in decoder.layers)
+        plan = plan_of(chosen.values, field, experts_only=kind.quantized_experts_only, has_experts=has_experts)
+        return _facts(chosen, decoder, plan, native_dtype, name=name, huggingface_id=huggingface_id)
 
 
 def _dtype(config: Config) -> WeightFormat:

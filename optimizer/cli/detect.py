@@ -47,6 +47,7 @@ def detect(
     from optimizer.detect.hardware import parts_of
     from optimizer.detect.inventory import detected
     from optimizer.facts.errors import ProblemError
+    from optimizer.facts.paths import is_there
     from optimizer.render.detected import json_lines, yaml_lines
     from optimizer.render.files import write_out
 
@@ -54,7 +55,7 @@ def detect(
         raise ProblemError(
             "--internode-gbit-per-s", f"{internode} is not allowed; Gbit/s above 0 and at most 1,000,000"
         )
-    if out is not None and Path(out).exists() and not force:
+    if out is not None and is_there(out) and not force:
         raise ProblemError("--out", f"{out} exists already; choose another name or add --force")
     if not smi and not topo:
         from optimizer.detect.nvml import this_host

@@ -22,16 +22,15 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Let --out replace a file that exists.")] = False,
 ) -> None:
     """Write a commented problem file to start from."""
-    from pathlib import Path
-
     from optimizer.facts.errors import ProblemError
+    from optimizer.facts.paths import is_there
     from optimizer.reading.templates import template
 
     text = template(kind)
     if out is None:
         typer.echo(text, nl=False)
         return
-    if Path(out).exists() and not force:
+    if is_there(out) and not force:
         raise ProblemError("--out", f"{out} exists already; choose another name or add --force")
     from optimizer.writing.files import write_file
 

@@ -88,8 +88,9 @@ def trace_file(path: str | None) -> Path | None:
     from pathlib import Path
 
     from optimizer.facts.errors import ProblemError
+    from optimizer.facts.paths import is_file
 
-    if path is not None and not Path(path).is_file():
+    if path is not None and not is_file(path):
         raise ProblemError("--trace", f"{path}: no such file")
     return None if path is None else Path(path)
 

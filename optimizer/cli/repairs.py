@@ -32,15 +32,16 @@ def check_options(number: int | None, out: str | None, force: bool) -> None:
     from pathlib import Path
 
     from optimizer.facts.errors import ProblemError
+    from optimizer.facts.paths import is_folder, is_there
 
     if number is not None and number < 1:
         raise ProblemError("--apply-repair", f"{number} is not allowed; repairs are counted from 1")
     if (number is None) != (out is None):
         missing, there = ("--out", "--apply-repair N") if out is None else ("--apply-repair", "--out FILE")
         raise ProblemError(missing, f"is needed with {there}")
-    if out is not None and Path(out).exists() and not force:
+    if out is not None and is_there(out) and not force:
         raise ProblemError("--out", f"{out} exists already; choose another name or add --force")
-    if out is not None and not Path(out).parent.is_dir():
+    if out is not None and not is_folder(Path(out).parent):
         raise ProblemError("--out", f"{Path(out).parent} is no directory")
 
 

@@ -130,6 +130,7 @@ def _check_files(csv: str | None, parquet: str | None, plot: str | None) -> None
     from importlib.util import find_spec
 
     from optimizer.facts.errors import ProblemError
+    from optimizer.facts.paths import is_folder
     from optimizer.render.sweep_plot import KINDS
 
     for option, path, needed, extra in (
@@ -139,7 +140,7 @@ def _check_files(csv: str | None, parquet: str | None, plot: str | None) -> None
     ):
         if path is None:
             continue
-        if not Path(path).absolute().parent.is_dir() or Path(path).is_dir():
+        if not is_folder(Path(path).absolute().parent) or is_folder(path):
             raise ProblemError(
                 option, f"{path} cannot be written; the name of a file in a folder that exists is needed"
             )

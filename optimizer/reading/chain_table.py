@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.facts.errors import ProblemError, closest
+from optimizer.facts.text import visible
 from optimizer.reading.files import read_csv, read_mapping
 
 COLUMNS = ("type", "layers", "tokens_per_s")
@@ -47,7 +48,7 @@ def with_tables(values: Mapping[str, Any], path: Path) -> dict[str, Any]:
     return {
         **rest,
         "cluster": {**cluster, "types": merged},
-        "costs_source": f"tokens/s of {', '.join(found)} from {path.name}{own}",
+        "costs_source": f"tokens/s of {', '.join(found)} from {visible(path.name)}{own}",
     }
 
 

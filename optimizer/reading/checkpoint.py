@@ -9,6 +9,7 @@ from optimizer.checkpoints.headers import check
 from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.paths import is_file, is_folder
 from optimizer.facts.text import name_from_path, shown
 from optimizer.reading.files import read_mapping
 
@@ -24,9 +25,9 @@ def model_at(path: Path, field: str = "model", **stated: Any) -> ModelFacts:
     Raises:
         ProblemError: a file cannot be read, the model is not known, or its tensors do not fit the config.
     """
-    folder = path if path.is_dir() else path.parent
-    file = path / "config.json" if path.is_dir() else path
-    if path.is_dir() and not file.is_file():
+    folder = path if is_folder(path) else path.parent
+    file = path / "config.json" if is_folder(path) else path
+    if is_folder(path) and not is_file(file):
         raise ProblemError(field, f"{shown(str(path))} holds no config.json, so nothing says how its tensors are read")
     # Files saved by transformers hold limits such as Infinity; a size that is none is refused where it is read.
     values = {
@@ -36,7 +37,7 @@ def model_at(path: Path, field: str = "model", **stated: Any) -> ModelFacts:
     alone = file.name != "config.json"
     # Several configs in one folder stand under names before ``_config.json``; so does what belongs to each.
     beside = folder / f"{file.name.removesuffix('config.json')}hf_quant_config.json"
-    if file.name.endswith("config.json") and beside.is_file() and not values.get("quantization_config"):
+    if file.name.endswith("config.json") and is_file(beside) and not values.get("quantization_config"):
         values["hf_quant_config"] = read_mapping(beside, beside.name)
     from_path = file.stem.removesuffix("_config") if alone else folder.resolve().name
     name = str(stated.get("name") or "") or name_from_path(from_path, field)

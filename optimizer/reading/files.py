@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.paths import is_folder
 from optimizer.facts.text import shown
 from optimizer.reading import local_files
 from optimizer.reading.documents import Refused, json_values, line_of, yaml_values
@@ -92,7 +93,7 @@ def read_mapping(file: Path, field: str, wanted: str = PROBLEM, *, endless: bool
         ProblemError: see ``read_text``; or not a mapping; or what ``documents`` refuses.
     """
     local_files.refuse(field, "state what it holds in its place")
-    if file.is_dir():
+    if is_folder(file):
         raise ProblemError(field, "is a directory; a YAML or JSON file is needed")
     is_json = file.suffix.lower() == ".json"
     return mapping_of(read_text(file, field), field, wanted, is_json=is_json, endless=endless)

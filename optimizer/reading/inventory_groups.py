@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from optimizer.catalog import lookup as catalog
 from optimizer.catalog.constants import constants
 from optimizer.facts.base import LARGEST_COUNT
+from optimizer.facts.derived import following
 from optimizer.facts.errors import ProblemError, closest
 from optimizer.facts.hardware import GpuFacts
 from optimizer.facts.inventory import (
@@ -56,31 +57,34 @@ def node_groups(stated: tuple[GroupInput, ...]) -> tuple[NodeGroup, ...]:
         network, assumed = _network(entry, gpu, per_node, field)
         watts, host = entry.node_power_limit_watts, entry.host_watts
         working = working_gpus(gpu, free, watts, host, field, held=per_node - free)
-        groups.append(
-            NodeGroup(
-                name=entry.name or f"{gpu.name}-{number}",
-                gpu=gpu,
-                nodes=entry.nodes,
-                gpus_per_node=per_node,
-                free_gpus=working,
-                nvlink_gb_per_s=nvlink,
-                nvlink_domain_gpus=domain,
-                pcie_gb_per_s=gpu.pcie_gb_per_s if entry.pcie_gb_per_s is None else entry.pcie_gb_per_s,
-                internode_gbit_per_s=network,
-                internode_latency_us=entry.internode_latency_us,
-                memory_used_mib=most_used(entry.memory_used_mib, gpu, free, f"{field}.memory_used_mib"),
-                rack=entry.rack,
-                racks=entry.racks or 0,
-                zone=entry.zone,
-                price_per_gpu_hour=price_of_a_gpu(entry.price_per_gpu_hour, entry.price_per_node_hour, per_node, field),
-                pricing=entry.pricing,
-                interruptions_per_hour=interruptions(entry.pricing, entry.interruptions_per_hour, field),
-                node_power_limit_watts=watts,
-                host_watts=host,
-                idle_gpus=free - working,
-                assumed=assumed,
+        with following(field):
+            groups.append(
+                NodeGroup(
+                    name=entry.name or f"{gpu.name}-{number}",
+                    gpu=gpu,
+                    nodes=entry.nodes,
+                    gpus_per_node=per_node,
+                    free_gpus=working,
+                    nvlink_gb_per_s=nvlink,
+                    nvlink_domain_gpus=domain,
+                    pcie_gb_per_s=gpu.pcie_gb_per_s if entry.pcie_gb_per_s is None else entry.pcie_gb_per_s,
+                    internode_gbit_per_s=network,
+                    internode_latency_us=entry.internode_latency_us,
+                    memory_used_mib=most_used(entry.memory_used_mib, gpu, free, f"{field}.memory_used_mib"),
+                    rack=entry.rack,
+                    racks=entry.racks or 0,
+                    zone=entry.zone,
+                    price_per_gpu_hour=price_of_a_gpu(
+                        entry.price_per_gpu_hour, entry.price_per_node_hour, per_node, field
+                    ),
+                    pricing=entry.pricing,
+                    interruptions_per_hour=interruptions(entry.pricing, entry.interruptions_per_hour, field),
+                    node_power_limit_watts=watts,
+                    host_watts=host,
+                    idle_gpus=free - working,
+                    assumed=assumed,
+                )
             )
-        )
     names = [group.name for group in groups]
     for number, name in enumerate(names):
         if name in names[:number]:

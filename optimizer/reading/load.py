@@ -13,8 +13,10 @@ from optimizer.catalog import lookup as catalog
 from optimizer.catalog.instances import nodes_stated
 from optimizer.checkpoints.huggingface import model_from_config
 from optimizer.engines.sixteen_bit import served_on
+from optimizer.facts import paths
 from optimizer.facts.base import LARGEST_COUNT
 from optimizer.facts.demand import Objective, Requirements, SearchLimits
+from optimizer.facts.derived import following
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.file import HardwareInput, ProblemFile
 from optimizer.facts.hardware import GpuFacts, HardwareFacts
@@ -75,9 +77,10 @@ def problem_from_dict(
         objective = Objective(preset=objective)
     model = model or resolve_model(stated.model, folder or Path())
     hardware = resolve_hardware(stated.hardware)
-    if stated.prices is not None and hardware.price_per_gpu_hour is None:
+    if stated.prices is not None:
         price = prices_beside(stated.prices, folder).get(priced_as(hardware.gpu.name, hardware.pricing))
-        hardware = hardware.model_copy(update={"price_per_gpu_hour": price})
+        if hardware.price_per_gpu_hour is None:
+            hardware = hardware.model_copy(update={"price_per_gpu_hour": price})
     search = stated.search if hardware.gpu.peer_links else by_itself(stated.search, hardware.gpu)
     model = served_on(model, stated.engine, [hardware.gpu])
     try:
@@ -162,30 +165,33 @@ def resolve_hardware(stated: HardwareInput) -> HardwareFacts:
     network, assumed = network_of(gpu, per_node, stated.internode_gbit_per_s)
     defaults = catalog.failure_defaults()
     overrides = {k: v for k, v in stated.failures.model_dump().items() if v is not None}
-    return HardwareFacts(
-        gpu=gpu,
-        nodes=stated.nodes,
-        gpus_per_node=working,
-        nvlink_gb_per_s=nvlink,
-        nvlink_domain_gpus=domain,
-        pcie_gb_per_s=gpu.pcie_gb_per_s if stated.pcie_gb_per_s is None else stated.pcie_gb_per_s,
-        internode_gbit_per_s=network,
-        internode_latency_us=stated.internode_latency_us,
-        memory_used_mib=most_used(stated.memory_used_mib, gpu, per_node, "hardware.memory_used_mib"),
-        host_memory_gb=stated.host_memory_gb,
-        cpu_cores=stated.cpu_cores,
-        price_per_gpu_hour=price_of_a_gpu(stated.price_per_gpu_hour, stated.price_per_node_hour, per_node, "hardware"),
-        failures=with_interruptions(
-            defaults.model_copy(update=overrides),
-            interruptions(stated.pricing, stated.interruptions_per_hour, "hardware"),
-        ),
-        pricing=stated.pricing,
-        power_limit_watts=stated.power_limit_watts,
-        node_power_limit_watts=stated.node_power_limit_watts,
-        host_watts=stated.host_watts,
-        idle_gpus_per_node=per_node - working,
-        assumed=tuple(f"{one}; hardware.internode_gbit_per_s states it" for one in assumed),
-    )
+    with following("hardware"):
+        return HardwareFacts(
+            gpu=gpu,
+            nodes=stated.nodes,
+            gpus_per_node=working,
+            nvlink_gb_per_s=nvlink,
+            nvlink_domain_gpus=domain,
+            pcie_gb_per_s=gpu.pcie_gb_per_s if stated.pcie_gb_per_s is None else stated.pcie_gb_per_s,
+            internode_gbit_per_s=network,
+            internode_latency_us=stated.internode_latency_us,
+            memory_used_mib=most_used(stated.memory_used_mib, gpu, per_node, "hardware.memory_used_mib"),
+            host_memory_gb=stated.host_memory_gb,
+            cpu_cores=stated.cpu_cores,
+            price_per_gpu_hour=price_of_a_gpu(
+                stated.price_per_gpu_hour, stated.price_per_node_hour, per_node, "hardware"
+            ),
+            failures=with_interruptions(
+                defaults.model_copy(update=overrides),
+                interruptions(stated.pricing, stated.interruptions_per_hour, "hardware"),
+            ),
+            pricing=stated.pricing,
+            power_limit_watts=stated.power_limit_watts,
+            node_power_limit_watts=stated.node_power_limit_watts,
+            host_watts=stated.host_watts,
+            idle_gpus_per_node=per_node - working,
+            assumed=tuple(f"{one}; hardware.internode_gbit_per_s states it" for one in assumed),
+        )
 
 
 def price_of_a_gpu(of_gpu: float | None, of_node: float | None, gpus: int, field: str) -> float | None:
@@ -305,8 +311,7 @@ def _model_beside(stated: dict[str, Any], folder: Path, served: str) -> ModelFac
     if unknown:
         raise ProblemError(f"model.{unknown[0]}", "is no key beside config; architecture, name and huggingface_id are")
     local_files.refuse("model.config", "state the contents of the config.json as model")
-    given = Path(_text(stated, "config", "")).expanduser()
-    path = given if given.is_absolute() else folder / given
+    path = paths.beside(_text(stated, "config", ""), folder, "model.config")
     said = {key: _text(stated, key, "") for key in ("architecture", "name")}
     return model_at(path, **said, huggingface_id=served)
 

@@ -18,29 +18,34 @@ from typing import get_args
 from optimizer.catalog import lookup as catalog
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.hardware import Pricing
+from optimizer.facts.paths import beside
 from optimizer.facts.text import shown
 from optimizer.reading import local_files
 from optimizer.reading.files import read_mapping
 
 
-def load_prices(path: str | Path) -> dict[str, float]:
+def load_prices(path: str | Path, named: str | None = None) -> dict[str, float]:
     """Price per GPU and hour by the GPU's catalog name, and by name and form of those that are reserved or spot (``priced_as``).
+
+    Args:
+        named: what messages call the file; left out, its path.
 
     Raises:
         ProblemError: not readable, an unknown GPU, or no price.
     """
+    named = named or str(path)
     found: dict[str, float] = {}
     seen: set[str] = set()
-    for name, stated in read_mapping(Path(path), str(path)).items():
+    for name, stated in read_mapping(Path(path), named).items():
         if name == "date":
-            _day(stated, f"{path}: date")
+            _day(stated, f"{named}: date")
             continue
-        gpu = catalog.gpu(str(name), field=str(path))
+        gpu = catalog.gpu(str(name), field=named)
         if gpu.name in seen:
-            raise ProblemError(f"{path}: {name}", f"is {gpu.name}, which has a price already; keep one of the two")
+            raise ProblemError(f"{named}: {name}", f"is {gpu.name}, which has a price already; keep one of the two")
         seen.add(gpu.name)
-        for pricing, each in _forms(stated, f"{path}: {name}").items():
-            field = f"{path}: {name}" if each is stated else f"{path}: {name}.{pricing}"
+        for pricing, each in _forms(stated, f"{named}: {name}").items():
+            field = f"{named}: {name}" if each is stated else f"{named}: {name}.{pricing}"
             found[priced_as(gpu.name, pricing)] = _per_gpu(each, field, gpu.gpus_per_node)
     return found
 
@@ -48,8 +53,7 @@ def load_prices(path: str | Path) -> dict[str, float]:
 def prices_beside(stated: str, folder: Path | None) -> dict[str, float]:
     """The prices of the file that a problem names, whose path starts where the problem's does."""
     local_files.refuse("prices", "state price_per_gpu_hour")
-    path = Path(stated).expanduser()
-    return load_prices(path if path.is_absolute() else (folder or Path()) / path)
+    return load_prices(beside(stated, folder or Path(), "prices"), f"prices: {stated}")
 
 
 def priced_as(gpu: str, pricing: Pricing) -> str:

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from optimizer.catalog.recovery import recovery_facts
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.paths import beside
 from optimizer.facts.profile import HOUR_S, HOURS, HoursInput, ProfileProblem, ScheduleInput, TraceProfileInput
-from optimizer.facts.text import name_from_path
+from optimizer.facts.text import name_from_path, visible
 from optimizer.reading import local_files
 from optimizer.reading.load import first_error, problem_from_dict
 from optimizer.reading.traces import read_requests
@@ -133,8 +134,8 @@ def _of_trace(stated: TraceProfileInput, folder: Path) -> tuple[tuple[float, ...
     local_files.refuse("workload.profile.trace", "state the hours and their rates")
     if HOUR_S % stated.window_s:
         raise ProblemError("workload.profile.window_s", f"{stated.window_s} does not divide an hour of {HOUR_S} s")
-    path = Path(stated.trace).expanduser()
-    arrivals = read_requests(path if path.is_absolute() else folder / path, "workload.profile.trace")
+    path = beside(stated.trace, folder, "workload.profile.trace")
+    arrivals = read_requests(path, "workload.profile.trace")
     # Times count from the trace's own midnight: of dates the calendar's, of seconds since the start the start itself.
     first = math.floor(arrivals[0].at_ms / DAY_MS) * DAY_MS
     days = round(math.ceil((arrivals[-1].at_ms - first) / (HOUR_S * 1000)) / HOURS)
@@ -159,7 +160,7 @@ def _of_trace(stated: TraceProfileInput, folder: Path) -> tuple[tuple[float, ...
             )
         scale = 10**DECIMALS
         rates.append(math.ceil(count / stated.window_s * scale) / scale)
-    over = f"{days} day{'s' if days > 1 else ''} of {path.name}"
+    over = f"{days} day{'s' if days > 1 else ''} of {visible(path.name)}"
     return tuple(
         rates
     ), f"Rates are the {stated.percentile:g}th percentile of windows of {stated.window_s} s over {over}."

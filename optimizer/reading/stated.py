@@ -20,6 +20,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.file import ProblemFile
 from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.paths import is_there
 from optimizer.facts.problem import Problem
 from optimizer.reading.files import read_mapping
 from optimizer.reading.load import problem_from_dict
@@ -189,13 +190,13 @@ def write_stated(stated: Stated, path: str | Path, *, overwrite: bool = False) -
         ProblemError: the file exists and may not be overwritten, or cannot be written.
     """
     file = Path(path)
-    if file.exists() and not overwrite:
+    if is_there(file) and not overwrite:
         raise ProblemError("--out", f"{path} exists already; choose another name or add --force")
     values = copy.deepcopy(dict(stated.values))
     _refuse_malformed(values, stated.folder)
     for entry in (values, *(values.get("models") or ())):
         model = entry.get("model")
-        if isinstance(model, str) and (stated.folder / model).exists():
+        if isinstance(model, str) and is_there(stated.folder / model):
             entry["model"] = str((stated.folder / model).resolve())
     as_json = file.suffix.lower() == ".json"
     text = json.dumps(values, indent=2, ensure_ascii=False) + "\n" if as_json else yaml_text(values)

@@ -10,6 +10,8 @@ from optimizer.facts.demand import Requirements
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.lengths import LengthLaw, length_classes, trace_classes
 from optimizer.facts.model import ModelFacts
+from optimizer.facts.paths import beside
+from optimizer.facts.text import visible
 from optimizer.facts.workload import Users, Workload, WorkloadInput
 from optimizer.reading import local_files
 from optimizer.reading.draft import Resolve, with_draft_model
@@ -140,8 +142,8 @@ def _of_trace(stated: WorkloadInput, folder: Path, longest: int) -> Workload:
             raise ProblemError(f"workload.{name}", "stands beside trace, whose lengths are used; state one of them")
     assert stated.trace is not None
     local_files.refuse("workload.trace", "state prompt_tokens, output_tokens and requests_per_s")
-    path = Path(stated.trace).expanduser()
-    requests = read_requests(path if path.is_absolute() else folder / path, "workload.trace")
+    path = beside(stated.trace, folder, "workload.trace")
+    requests = read_requests(path, "workload.trace")
     served = [
         (one.prompt_tokens, one.output_tokens) for one in requests if one.prompt_tokens + one.output_tokens <= longest
     ]
@@ -167,7 +169,8 @@ def _of_trace(stated: WorkloadInput, folder: Path, longest: int) -> Workload:
         prefix=stated.prefix,
         speculation=stated.speculation,
         note=(
-            f"Lengths of {len(served):,} requests of {path.name}: {mean_prompt:,} prompt tokens on average (P99 {prompts[at99]:,}) and "
+            f"Lengths of {len(served):,} requests of {visible(path.name)}: "
+            f"{mean_prompt:,} prompt tokens on average (P99 {prompts[at99]:,}) and "
             f"{mean_output:,} output tokens (P99 {outputs[at99]:,}), at {rate:g} requests/s{refused}."
         ),
     )

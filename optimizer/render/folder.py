@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.paths import is_folder, is_there
 from optimizer.render.files import write_out
 from optimizer.writing.files import write_file
 
@@ -21,9 +22,9 @@ def check_folder(path: str | None, field: str = "--out") -> None:
     if path is None:
         return
     folder = Path(path)
-    if folder.exists() and not folder.is_dir():
+    if is_there(folder) and not is_folder(folder):
         raise ProblemError(field, f"{path} is a file; a folder is needed")
-    if not folder.exists() and not folder.absolute().parent.is_dir():
+    if not is_there(folder) and not is_folder(folder.absolute().parent):
         raise ProblemError(field, f"{folder.parent} is no directory")
 
 
@@ -41,15 +42,16 @@ def write_folder(files: Mapping[str, str], path: str | None, *, overwrite: bool,
             write_out([f"==> {name} <==\n{text}\n"], None)
         return len(files)
     folder = Path(path)
-    there = [name for name in files if (folder / name).exists()]
+    there = [name for name in files if is_there(folder / name)]
     if there and not overwrite:
         said = f"and {len(there) - 1} more exist" if len(there) > 1 else "exists"
         raise ProblemError(field, f"{folder / there[0]} {said} already; choose another folder or add --force")
     try:
         folder.mkdir(exist_ok=True)
+        for name in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ProblemError(field, f"{path} cannot be made ({error.strerror or error})") from None
     for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_file(folder / name, [text], field, mode=EXECUTABLE if name.endswith(".sh") else PLAIN)
     return len(files)

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from optimizer.facts.paths import beside, is_file, is_folder
 from optimizer.reading.stated import Stated
 from optimizer.sweeps.points import Spec
 from optimizer.sweeps.scenarios import applied
@@ -57,7 +58,7 @@ class Keys:
         if not isinstance(model, str):
             return None
         if model not in self._files:
-            path = self._stated.folder / Path(model).expanduser()
-            path = path / "config.json" if path.is_dir() else path
-            self._files[model] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+            path = beside(model, self._stated.folder, "model")
+            path = path / "config.json" if is_folder(path) else path
+            self._files[model] = hashlib.sha256(path.read_bytes()).hexdigest() if is_file(path) else ""
         return self._files[model]

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.paths import is_file, is_there
 from optimizer.writing.files import write_file
 
 SYNC_S = 1.0
@@ -123,7 +124,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     Raises:
         ProblemError: the file holds something other than a sweep.
     """
-    if path.exists() and not path.is_file():
+    if is_there(path) and not is_file(path):
         raise ProblemError("--out", f"{path} is no regular file; the name of a file is needed")
     try:
         lines = path.read_bytes().split(b"\n")

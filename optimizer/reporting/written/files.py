@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.paths import is_folder, is_there
 from optimizer.render.as_json import dumps
 from optimizer.render.envelope import envelope
 from optimizer.render.files import write_out
@@ -39,7 +40,7 @@ def check_report(out: str) -> None:
         ProblemError: the folder cannot be made.
     """
     folder = Path(out)
-    if folder.exists() and not folder.is_dir():
+    if is_there(folder) and not is_folder(folder):
         raise ProblemError("--out", f"{out} is a file; the name of a folder is needed")
     try:
         folder.mkdir(parents=True, exist_ok=True)
