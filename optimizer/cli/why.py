@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from optimizer.cli.asking import asks
-from optimizer.cli.options import Decode, Json, Prefill, time_limit_of
+from optimizer.cli.options import Decode, Json, Prefill, Share, time_limit_of
 from optimizer.questions import codes
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ def why_not(
     decode: Decode = None,
     serving: Annotated[
         str | None,
-        typer.Option("--serving", help="Why not the best joint, or disaggregated, instances.", metavar="KIND"),
+        typer.Option("--serving", help="Why not the best joint, disaggregated or side-by-side.", metavar="KIND"),
     ] = None,
+    share: Share = None,
     time_limit: TimeLimit = None,
     json: Json = False,
 ) -> None:
@@ -58,8 +59,8 @@ def why_not(
     pools, kind = pools_of(prefill, decode), serving_of(serving)
     with _live() as live:
         found = ask(
-            question.problem, fixed, layers=layers, pools=pools, serving=kind, stated=question.stated, time_limit_s=limit,
-            progress=live,
+            question.problem, fixed, layers=layers, pools=pools, serving=kind, share=share, stated=question.stated,
+            time_limit_s=limit, progress=live,
         )  # fmt: skip
     _print(why_not_data(found) if json else None, lambda: print_why_not(found))
     _leave(codes.of_why_not(found), found.verification)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 
 TENTHS = 10
@@ -42,6 +43,17 @@ def splits_of(problem: Problem) -> Iterator[BesideSplit]:
     for tenths in range(1, TENTHS):
         for units in range(1, units_of(problem)):
             yield BesideSplit(tenths, units)
+
+
+def tenths_of(share: float) -> int:
+    """A stated share of the requests in tenths.
+
+    Raises:
+        ProblemError: it is no whole tenth, or leaves one part nothing.
+    """
+    if not any(abs(share * TENTHS - tenth) <= 1e-9 for tenth in range(1, TENTHS)):
+        raise ProblemError("--share", f"{share:g} is not a whole tenth from 0.1 to 0.9 (0.3)")
+    return round(share * TENTHS)
 
 
 def not_split(problem: Problem) -> str | None:

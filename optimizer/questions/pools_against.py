@@ -13,15 +13,16 @@ if TYPE_CHECKING:
 def between(problem: AnyPoolsProblem, one: BestOf, other: BestOf) -> list[str]:
     """Sentences on pools and joint instances, one of which each argument is."""
     pools, joint = (one, other) if one.instances == "pools" else (other, one)
-    return pools_against_joint(problem.workload.output_tokens, pools.answer, _figures(joint.answer))
+    return pools_against_joint(problem.workload.output_tokens, pools.answer, figures_of_joint(joint.answer))
 
 
 def between_answers(problem: AnyPoolsProblem, pools: Any, joint: Any) -> list[str]:
     """The same of two answers."""
-    return pools_against_joint(problem.workload.output_tokens, pools, _figures(joint))
+    return pools_against_joint(problem.workload.output_tokens, pools, figures_of_joint(joint))
 
 
-def _figures(joint: Any) -> JointFigures:
+def figures_of_joint(joint: Any) -> JointFigures:
+    """Of an answer about joint instances, or of what a search chose."""
     if hasattr(joint, "pools"):
         return inventory_figures(joint)
     if hasattr(joint, "metrics"):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from optimizer.search.uniform.winner import Winner
 
 AnyPoolsProblem = Problem | InventoryProblem
-Instances = Literal["pools", "joint"]
+Instances = Literal["pools", "joint", "both"]
 TIER_WORDS = {
     "fewest-gpus": "GPUs",
     "cheapest": "per hour",
@@ -34,7 +34,7 @@ TIER_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class BestOf:
-    """What is best: pools or joint instances."""
+    """What is best: pools, joint instances, or both side by side."""
 
     instances: Instances
     label: str
@@ -51,7 +51,7 @@ class BestOf:
     settled: bool
     """Whether nothing better exists, proved."""
     answer: Any
-    """The unverified answer about pools, or what the search of joint instances found."""
+    """The unverified answer about pools, what the search of joint instances found, or both parts (``BothOf``)."""
 
     @property
     def rank(self) -> tuple[float, float]:
@@ -60,9 +60,12 @@ class BestOf:
 
     @property
     def folded(self) -> dict[str, float]:
-        """The objective by the terms that pools and joint instances share."""
-        served = sum(value for name, value in self.terms.items() if name not in ("unserved", "gpus"))
-        return {"served": served, "unserved": self.terms.get("unserved", 0.0), "gpus": self.terms.get("gpus", 0.0)}
+        """The objective by the terms that pools, joint instances and both side by side share."""
+        found = {"served": 0.0, "unserved": 0.0, "gpus": 0.0}
+        for name, value in self.terms.items():
+            plain = name.rpartition(" ")[2]
+            found[plain if plain in found else "served"] += value
+        return found
 
 
 def chosen_pools(
@@ -160,8 +163,8 @@ def _joint_nodes(problem: InventoryProblem, fixed: Fixed, clock: Clock | None) -
     )  # fmt: skip
 
 
-def chosen(problem: AnyPoolsProblem, clock: Clock | None = None) -> BestOf | None:
-    """The best of what ``serving`` offers, joint instances where both are as good; None where there is nothing."""
+def chosen_alone(problem: AnyPoolsProblem, clock: Clock | None = None) -> BestOf | None:
+    """The best of either kind alone that ``serving`` offers, joint instances where both are as good; None where there is nothing."""
     offered = []
     if problem.serving != "joint":
         offered.append(chosen_pools(problem, clock=clock))
@@ -180,8 +183,8 @@ def _rank_in(problem: AnyPoolsProblem, one: BestOf) -> tuple[float, float, bool]
     return one.first, float(math.ceil(one.value_ms - 1e-9)), one.instances == "pools"
 
 
-def verified(problem: AnyPoolsProblem, one: BestOf, fixed: FixedPools | Fixed | None = None) -> Verification:
-    """Every number of what was chosen, recomputed."""
+def verified_alone(problem: AnyPoolsProblem, one: BestOf, fixed: FixedPools | Fixed | None = None) -> Verification:
+    """Every number of what was chosen of one kind, recomputed."""
     if one.instances == "pools":
         pools = fixed if isinstance(fixed, FixedPools) else FixedPools()
         if isinstance(problem, InventoryProblem):

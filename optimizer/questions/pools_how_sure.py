@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from optimizer.facts.inventory import InventoryProblem
-from optimizer.questions.pools_chosen import AnyPoolsProblem, BestOf, chosen, verified
+from optimizer.facts.problem import Problem
+from optimizer.facts.side_by_side import not_split
+from optimizer.questions.pools_chosen import AnyPoolsProblem, BestOf
 from optimizer.questions.pools_why_not import kind_of_pools
 from optimizer.questions.pools_why_this import _made
+from optimizer.questions.side_by_side_chosen import chosen, none_settled, verified
 from optimizer.reading.stated import Stated
 from optimizer.results.pools_why import PoolsHowSure
 from optimizer.results.why import InventoryRange
@@ -85,8 +88,13 @@ def pools_how_sure(
     clock = Clock(time_limit_s)
     best = chosen(problem, clock)
     if best is None:
-        return PoolsHowSure(problem.name, kind_of_pools(problem), None, (), ("Nothing keeps every rule now.",))
+        sure = none_settled(problem, clock)
+        none = "Nothing keeps every rule now." if sure else "Nothing was found that keeps every rule now."
+        return PoolsHowSure(problem.name, kind_of_pools(problem), None, (), (none,))
     said, ranges, left_out = [f"The answer is {best.label}."], [], []
+    why = not_split(problem) if isinstance(problem, Problem) and problem.serving == "any" else None
+    if why is not None:
+        said.append(f"Joint instances beside pools are not tried {why}: what is said is of either kind alone.")
     for fact in facts_of(problem):
         if say is not None:
             say(fact.words)
@@ -119,7 +127,8 @@ def _range(fact: Fact, best: BestOf, stated: Stated, clock: Clock) -> InventoryR
                 return None
             there = chosen(changed, clock)
             if there is None or (there.instances, there.layout) != (best.instances, best.layout):
-                other = f"{_label(there, best)} at {value:g}"
+                sure = there is not None or none_settled(changed, clock)
+                other = f"{_label(there, best) if sure else 'nothing found keeps every rule'} at {value:g}"
                 break
             reached = value
         ends.append((reached, other))

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from optimizer.explain.common.fixed import fixed_words
 from optimizer.explain.common.numbers import milliseconds
 from optimizer.explain.pools.compare import TERM_WORDS, said_terms, term_by_term
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
+from optimizer.facts.problem import Problem
+from optimizer.facts.side_by_side import TENTHS, not_split, tenths_of
 from optimizer.questions.pools_chosen import (
     TIER_WORDS,
     AnyPoolsProblem,
     BestOf,
-    chosen,
     chosen_joint,
     chosen_pools,
-    verified,
 )
+from optimizer.questions.side_by_side_chosen import FixedBoth, SplitsTried, chosen, chosen_both, tried, verified
+from optimizer.questions.side_by_side_why import between_mix, both_broken
 from optimizer.results.answer import Change, Conflict, Fixed, all_confirmed
 from optimizer.results.pools import FixedPool, FixedPools, PoolsRepair
 from optimizer.results.pools_why import PoolsKind, PoolsWhyNot
@@ -31,41 +33,50 @@ SAME_MS = 1e-5
 """Objectives within it are equal."""
 RATES = (0.9, 1.1, 0.75, 1.25, 0.5, 1.5, 0.25, 2.0, 3.0, 4.0)
 """Parts and multiples of the stated request rate at which it is asked whether the foil wins, nearest first."""
-Foil = FixedPools | Fixed
+Foil = FixedPools | Fixed | FixedBoth
+OFFERED = {"joint": "joint", "disaggregated": "pools"}
+"""The instances that a ``serving`` of one kind offers."""
+Kind = Literal["joint", "disaggregated", "side-by-side"]
+"""What ``serving`` may name: the best of one kind, or of both side by side."""
 
 
 def pools_why_not(
     problem: AnyPoolsProblem,
     fixed: Fixed,
     pools: FixedPools | None,
-    serving: Literal["joint", "disaggregated"] | None = None,
+    serving: Kind | None = None,
     *,
+    share: float | None = None,
     stated: Stated | None = None,
     time_limit_s: float | None = None,
 ) -> PoolsWhyNot:
-    """Why pools, or joint instances, with the given decisions are not the answer.
+    """Why pools, joint instances, or both side by side with the given decisions are not the answer.
 
     Args:
         problem: equal nodes or an inventory, whatever its ``serving``.
         fixed: decisions of joint instances.
-        pools: in their place, decisions of pools.
-        serving: in place of both, the best of one kind.
+        pools: decisions of pools; with ``fixed``, of those beside the joint instances.
+        serving: in place of both, the best of one kind, or of both side by side.
+        share: of the requests, what joint instances beside pools are sent, in tenths.
         stated: the problem file, by whose fields changes are named.
         time_limit_s: of everything together.
 
     Raises:
-        ProblemError: no decision, or decisions of both kinds.
+        ProblemError: no decision, or one that has no meaning here.
     """
-    foil = _asked(fixed, pools, serving)
+    foil = _asked(problem, fixed, pools, serving, share)
     clock = Clock(time_limit_s)
     best, found = chosen(problem, clock), _best_with(problem, foil, clock)
     if clock.over and (best is None or found is None):
         said = (f"The time limit was reached before {_named(foil)} was decided; allow more.",)
         return _answer(problem, "undecided", found, best, said=said)
+    if found is None and isinstance(foil, FixedBoth) and not _best_both(problem, foil, clock).settled:
+        said = (f"Not every split of {_named(foil)} was settled: whether one keeps every rule is not known.",)
+        return _answer(problem, "undecided", found, best, said=said)
     if found is None:
         return _not_allowed(problem, foil, best, stated, clock)
     seen = all_confirmed(verified(problem, one, of) for one, of in ((found, foil), (best, None)) if one is not None)
-    offered = problem.serving == "any" or (found.instances == "joint") == (problem.serving == "joint")
+    offered = problem.serving == "any" or found.instances == OFFERED[problem.serving]
     if not offered:
         return _answer(problem, "not allowed", found, best, said=_kept_out(problem, found, best), seen=seen,
                        repairs=_opened(problem, found, best))  # fmt: skip
@@ -90,18 +101,27 @@ def pools_why_not(
 
 def _same(foil: BestOf, best: BestOf) -> bool:
     """Whether both are the same decisions, sequences and all."""
-    strategies = [getattr(one.answer, "strategy", one.label) for one in (foil, best)]
+    strategies = [getattr(one.answer, "strategy", one.layout) for one in (foil, best)]
     return foil.instances == best.instances and strategies[0] == strategies[1]
 
 
-def _asked(fixed: Fixed, pools: FixedPools | None, serving: str | None) -> Foil:
-    """Raises ``ProblemError``: no decision, or decisions of both kinds."""
-    stated = [fixed.any, pools is not None, serving is not None]
-    if sum(stated) > 1:
+def _asked(
+    problem: AnyPoolsProblem, fixed: Fixed, pools: FixedPools | None, serving: Kind | None, share: float | None
+) -> Foil:
+    """Raises ``ProblemError``: no decision, or one that has no meaning here."""
+    if serving is not None and (fixed.any or pools is not None):
         raise ProblemError(
-            "why-not", "asks about one thing: pools (--prefill, --decode), joint instances (--tp, --dp), or --serving"
+            "why-not",
+            "asks about one thing: pools (--prefill, --decode), joint instances (--tp, --dp), both of them side by side, or --serving",
         )
-    if not any(stated):
+    if serving == "side-by-side" or (fixed.any and pools is not None):
+        _refuse_both(problem, "--serving" if serving else "--prefill")
+        return FixedBoth(fixed, pools or FixedPools(), None if share is None else tenths_of(share))
+    if share is not None:
+        raise ProblemError(
+            "--share", "is for joint instances beside pools: state --tp and --prefill, or --serving side-by-side"
+        )
+    if not (fixed.any or pools is not None or serving is not None):
         raise ProblemError(
             "why-not", "needs at least one decision, e.g. --prefill tp=4,count=2, --tp 8, or --serving joint"
         )
@@ -110,11 +130,31 @@ def _asked(fixed: Fixed, pools: FixedPools | None, serving: str | None) -> Foil:
     return fixed
 
 
+def _refuse_both(problem: AnyPoolsProblem, option: str) -> None:
+    """Raises ``ProblemError``: joint instances beside pools are not compared here."""
+    if isinstance(problem, InventoryProblem):
+        raise ProblemError(
+            option, "joint instances beside pools are compared on hardware: alone; state one kind of cluster:"
+        )
+    if not tried(problem):
+        why = not_split(problem) or "on one GPU"
+        raise ProblemError(option, f"joint instances beside pools are not compared {why}; state either kind alone")
+
+
 def _best_with(problem: AnyPoolsProblem, foil: Foil, clock: Clock) -> BestOf | None:
+    if isinstance(foil, FixedBoth):
+        return _best_both(problem, foil, clock).best
     return chosen_pools(problem, foil, clock) if isinstance(foil, FixedPools) else chosen_joint(problem, foil, clock)
 
 
+def _best_both(problem: AnyPoolsProblem, foil: FixedBoth, clock: Clock) -> SplitsTried:
+    return chosen_both(cast("Problem", problem), clock=clock, fixed=foil)
+
+
 def _named(foil: Foil) -> str:
+    if isinstance(foil, FixedBoth):
+        sent = "" if foil.tenths is None else f" for {foil.tenths / TENTHS:.0%} of the requests"
+        return f"{_named(foil.joint)}{sent} beside {_named(foil.pools)}"
     if isinstance(foil, Fixed):
         return f"joint instances with {fixed_words(foil)}" if foil.any else "joint instances"
     parts = [f"{side} {_words(one)}" for side, one in (("prefill", foil.prefill), ("decode", foil.decode)) if one.any]
@@ -199,8 +239,10 @@ def _worse(problem: AnyPoolsProblem, foil: BestOf, best: BestOf) -> tuple[str, l
 def _behind(problem: AnyPoolsProblem, foil: BestOf, best: BestOf, terms: dict[str, float]) -> list[str]:
     if foil.instances == best.instances == "pools":
         return term_by_term(foil.answer, best.answer, terms)
-    if foil.instances == best.instances:
+    if foil.instances == best.instances == "joint":
         return []
+    if "both" in (foil.instances, best.instances):
+        return between_mix(foil, best)
     from optimizer.questions.pools_against import between
 
     return between(problem, foil, best)
@@ -208,7 +250,9 @@ def _behind(problem: AnyPoolsProblem, foil: BestOf, best: BestOf, terms: dict[st
 
 def _kept_out(problem: AnyPoolsProblem, foil: BestOf, best: BestOf | None) -> tuple[str, ...]:
     """That ``serving`` leaves out what keeps every rule, and whether it would win."""
-    kind = "joint instances" if foil.instances == "joint" else "prefill and decode pools"
+    kind = {"joint": "joint instances", "pools": "prefill and decode pools"}.get(
+        foil.instances, "joint instances beside pools"
+    )
     said = f"What is stated as serving: {problem.serving} leaves out {kind}."
     if best is None:
         return (said, f"{foil.label} keeps every rule, where nothing that is offered does: state serving: any.")
@@ -236,7 +280,10 @@ def _not_allowed(
     problem: AnyPoolsProblem, foil: Foil, best: BestOf | None, stated: Stated | None, clock: Clock
 ) -> PoolsWhyNot:
     """Which rules keep the foil out, and the least changes that would let it in."""
-    if isinstance(foil, Fixed):
+    if isinstance(foil, FixedBoth):
+        conflicts, said = both_broken(cast("Problem", problem), foil, clock)
+        repairs: tuple[PoolsRepair, ...] = ()
+    elif isinstance(foil, Fixed):
         conflicts, repairs, said = _joint_conflict(problem, foil, stated, clock)
     else:
         conflicts, repairs, said = _pools_conflict(problem, foil, clock)

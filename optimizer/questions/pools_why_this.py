@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from optimizer.explain.common.numbers import milliseconds
@@ -13,12 +14,12 @@ from optimizer.questions.pools_chosen import (
     TIER_WORDS,
     AnyPoolsProblem,
     BestOf,
-    chosen,
     chosen_joint,
     chosen_pools,
-    verified,
 )
 from optimizer.questions.pools_why_not import kind_of_pools
+from optimizer.questions.side_by_side_chosen import chosen, none_settled, verified
+from optimizer.questions.side_by_side_why import NOT_SETTLED, why_both, why_no_mix
 from optimizer.reading.question import question_from_dict
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import all_confirmed
@@ -44,7 +45,10 @@ def pools_why_this(problem: AnyPoolsProblem, stated: Stated, *, time_limit_s: fl
     best = chosen(problem, clock)
     if best is None:
         late = "Nothing was found in time; allow more."
-        none = late if clock.over else "Nothing keeps every rule; optimizer solve names the conflict and the repairs."
+        none = "Nothing keeps every rule; optimizer solve names the conflict and the repairs."
+        if not clock.over and not none_settled(problem, clock):
+            none = "Nothing was found that keeps every rule; not every split of joint instances and pools was settled."
+        none = late if clock.over else none
         return PoolsWhyThis(problem.name, kind_of_pools(problem), None, None, (), (), (none,))
     seen = [verified(problem, best)]
     against = _against(problem, best, clock)
@@ -56,10 +60,16 @@ def pools_why_this(problem: AnyPoolsProblem, stated: Stated, *, time_limit_s: fl
         there = chosen(changed, clock)
         if there is not None:
             seen.append(verified(changed, there))
-        worths.append((_worth(problem, words, changes, best, there), there))
+        sure = there is not None or none_settled(changed, clock)
+        worths.append((_worth(problem, words, changes, best, there, sure), there))
     said = [f"{best.label} is best: {milliseconds(best.value_ms)} a request{_tier(problem, best)}."]
+    if not best.settled and best.instances == "both":
+        said.append(NOT_SETTLED)
     said += [one.sentence for one in against]
-    said += _other_kind(problem, best, clock)
+    if best.instances == "both" and isinstance(problem, Problem):
+        said += why_both(problem, best, clock)
+    else:
+        said += [*_other_kind(problem, best, clock), *why_no_mix(problem, best, clock)]
     said += _worth_most(problem, best, worths)
     return PoolsWhyThis(
         problem.name, kind_of_pools(problem), best.label, best.value_ms, against, tuple(worth for worth, _ in worths), tuple(said),
@@ -73,7 +83,7 @@ def _tier(problem: AnyPoolsProblem, best: BestOf) -> str:
 
 
 def _against(problem: AnyPoolsProblem, best: BestOf, clock: Clock) -> tuple[PoolsAgainst, ...]:
-    if isinstance(problem, InventoryProblem) or best.instances == "joint":
+    if isinstance(problem, InventoryProblem) or best.instances != "pools":
         return ()
     from optimizer.explain.pools.blocking import blocking
     from optimizer.search.pools.solve import MOST_ROWS, columns_of
@@ -81,7 +91,12 @@ def _against(problem: AnyPoolsProblem, best: BestOf, clock: Clock) -> tuple[Pool
     columns = columns_of(problem)
     if columns is None or len(columns.tables.prefill) + len(columns.tables.decode) > MOST_ROWS:
         return ()
-    return blocking(problem, columns, round(best.value_ms * 1e6), best.gpus, clock)
+    found = blocking(problem, columns, round(best.value_ms * 1e6), best.gpus, clock)
+    if problem.serving == "disaggregated":
+        return found
+    return tuple(
+        replace(one, sentence=f"Of pools alone: {one.sentence[:1].lower()}{one.sentence[1:]}") for one in found
+    )
 
 
 def _other_kind(problem: AnyPoolsProblem, best: BestOf, clock: Clock) -> list[str]:
@@ -156,10 +171,10 @@ def _made(stated: Stated, changes: Mapping[str, Any]) -> AnyPoolsProblem | None:
 
 
 def _worth(
-    problem: AnyPoolsProblem, words: str, changes: Mapping[str, Any], best: BestOf, there: BestOf | None
+    problem: AnyPoolsProblem, words: str, changes: Mapping[str, Any], best: BestOf, there: BestOf | None, sure: bool
 ) -> GroupWorth:
     if there is None:
-        return GroupWorth(words, changes, None, "infeasible", None, None, None)
+        return GroupWorth(words, changes, None, "infeasible" if sure else "unknown", None, None, None)
     status = "optimal" if there.settled else "feasible"
     gain = best.value_ms - there.value_ms
     label = f"{there.label}{_tier(problem, there)}"

@@ -89,20 +89,30 @@ def beside(problem: Problem, chosen: Chosen, clock: Clock, kept: Kept) -> Chosen
 
 def _search(problem: Problem, known: float, clock: Clock, kept: Kept) -> _SplitSearch:
     """Every split that may cost less, the least bound first."""
-    gpus, found = problem.hardware.gpus, _SplitSearch()
+    found = _SplitSearch()
     left = SplitBounds(problem, kept.quantities).left(known - NEAR_MS)
-    most = min(MOST_SOLVED, max(FEWEST_SOLVED, MOST_SOLVED_GPUS // gpus))
-    # Whether anything is feasible at all is asked of every split, or else of a few: most of them prove nothing then.
-    asked = len(left) if len(left) <= MOST_REFUTED_GPUS // gpus else FEWEST_SOLVED
     for least, split in left:
         bar = known if found.best is None else found.best.value
         if least >= bar - NEAR_MS:
             break
-        if len(found.solved) >= (asked if bar == math.inf else most) or clock.over:
+        if len(found.solved) >= most_solved(problem, len(left), bar) or clock.over:
             found.least_open = min(found.least_open, least)
             break
         _solve(problem, split, bar, found, clock, least)
     return found
+
+
+def most_solved(problem: Problem, left: int, known: float) -> int:
+    """Splits that are solved of so many that the bounds leave.
+
+    Args:
+        known: ms of the best that is known; infinite: nothing is feasible yet.
+    """
+    gpus = problem.hardware.gpus
+    if known < math.inf:
+        return min(MOST_SOLVED, max(FEWEST_SOLVED, MOST_SOLVED_GPUS // gpus))
+    # Whether anything is feasible at all is asked of every split, or else of a few: most of them prove nothing then.
+    return left if left <= MOST_REFUTED_GPUS // gpus else FEWEST_SOLVED
 
 
 def _solve(problem: Problem, split: BesideSplit, bar: float, found: _SplitSearch, clock: Clock, least: float) -> None:

@@ -17,6 +17,7 @@ from optimizer.facts.side_by_side import (
     not_split,
     pools_part,
     splits_of,
+    tenths_of,
     unit_gpus,
     units_of,
 )
@@ -101,8 +102,7 @@ def _asked(problem: Problem, fixed: Fixed, pools: FixedPools, share: float | Non
     Raises:
         ProblemError: the share is no whole tenth, or there are none.
     """
-    if share is not None and not any(abs(share * TENTHS - tenth) <= 1e-9 for tenth in range(1, TENTHS)):
-        raise ProblemError("--share", f"{share:g} is not a whole tenth from 0.1 to 0.9 (0.3)")
+    asked = range(1, TENTHS) if share is None else (tenths_of(share),)
     joint = math.prod(one or 1 for one in (fixed.tensor_parallel, fixed.pipeline_parallel, fixed.data_parallel))
     least = sum(_least_gpus(pool) for pool in (pools.prefill, pools.decode))
     first, last = (math.ceil(gpus / unit_gpus(problem)) for gpus in (joint, least))
@@ -114,8 +114,7 @@ def _asked(problem: Problem, fixed: Fixed, pools: FixedPools, share: float | Non
             f"joint instances with at least {count(joint, 'GPU')} and pools with at least {least}{whole} have no room side by side on "
             f"{count(problem.hardware.gpus, 'GPU')}; state fewer of either",
         )
-    tenths = range(1, TENTHS) if share is None else (round(share * TENTHS),)
-    return [one for one in splits_of(problem) if first <= one.units <= last and one.tenths in tenths]
+    return [one for one in splits_of(problem) if first <= one.units <= last and one.tenths in asked]
 
 
 def _least_gpus(pool: FixedPool) -> int:

@@ -31,7 +31,8 @@ def why_not(
     *,
     layers: ChainProposal | None = None,
     pools: FixedPools | None = None,
-    serving: Literal["joint", "disaggregated"] | None = None,
+    serving: Literal["joint", "disaggregated", "side-by-side"] | None = None,
+    share: float | None = None,
     stated: Stated | None = None,
     time_limit_s: float | None = None,
     progress: Progress | None = None,
@@ -42,8 +43,9 @@ def why_not(
         problem: from ``load_problem``.
         fixed: at least one decision; the rest is chosen as well as possible.
         layers: of a chain, in place of ``fixed``: the interval that each of some nodes holds.
-        pools: in place of ``fixed``, decisions of prefill and decode pools.
-        serving: in place of both, the best of one kind of instances.
+        pools: in place of ``fixed``, decisions of prefill and decode pools; with it, of those beside the joint instances.
+        serving: in place of both, the best of one kind of instances, or of both side by side.
+        share: of the requests, what joint instances beside pools are sent, in tenths; None: the best.
         stated: the problem file, by whose fields changes are named.
         time_limit_s: of each search over an inventory.
         progress: called while they run.
@@ -62,11 +64,11 @@ def why_not(
         return why_not_chain(cast("ChainProblem", problem), layers, time_limit_s=time_limit_s, progress=progress)
     if layers is not None:
         raise ProblemError("--node", "names nodes of a chain; say --tp, --pp and the other decisions here")
-    if pools is not None or serving is not None or getattr(problem, "serving", "joint") != "joint":
+    if {pools, serving, share} != {None} or getattr(problem, "serving", "joint") != "joint":
         from optimizer.questions.pools_why_not import pools_why_not
 
         asked = cast("Problem | InventoryProblem", problem)
-        return pools_why_not(asked, fixed, pools, serving, stated=stated, time_limit_s=time_limit_s)
+        return pools_why_not(asked, fixed, pools, serving, share=share, stated=stated, time_limit_s=time_limit_s)
     if not fixed.any:
         raise ProblemError("why-not", "needs at least one decision, e.g. --tp 8 --pp 1")
     kind = kind_of(problem)

@@ -31,15 +31,17 @@ def pools_of(prefill: str | None, decode: str | None) -> FixedPools | None:
     return FixedPools(*(FixedPool() if text is None else pool_of(text, option) for text, option in stated))
 
 
-def serving_of(text: str | None) -> Literal["joint", "disaggregated"] | None:
-    """One kind of instances.
+def serving_of(text: str | None) -> Literal["joint", "disaggregated", "side-by-side"] | None:
+    """One kind of instances, or both side by side.
 
     Raises:
-        ProblemError: neither of the two.
+        ProblemError: none of them.
     """
-    if text is None or text == "joint" or text == "disaggregated":
+    if text is None or text in ("joint", "disaggregated", "side-by-side"):
         return text  # type: ignore[return-value]
-    raise ProblemError("--serving", f"{text!r} is not known; {closest(text, ('joint', 'disaggregated'))}")
+    raise ProblemError(
+        "--serving", f"{text!r} is not known; {closest(text, ('joint', 'disaggregated', 'side-by-side'))}"
+    )
 
 
 def pool_of(text: str, option: str) -> FixedPool:

@@ -200,6 +200,7 @@ def _why_not(ask: _Ask) -> tuple[dict[str, Any], int]:
         layers=layers_option(body.node),
         pools=pools_of(body.prefill, body.decode),
         serving=body.serving,
+        share=body.share,
         **ask.options,
     )
     return why_not_data(found), codes.of_why_not(found)

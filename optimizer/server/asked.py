@@ -87,8 +87,11 @@ class WhyNotAsked(Asked):
     node: tuple[Word, ...] = Field(default=(), max_length=1000, description="Of a chain: NAME=FIRST:LAYERS")
     prefill: Word | None = Field(default=None, description="Prefill pool, tp=4,count=2")
     decode: Word | None = Field(default=None, description="Decode pool, the same")
-    serving: Literal["joint", "disaggregated"] | None = Field(
-        default=None, description="The best of one kind of instances"
+    serving: Literal["joint", "disaggregated", "side-by-side"] | None = Field(
+        default=None, description="The best of one kind of instances, or of both side by side"
+    )
+    share: float | None = Field(
+        default=None, description="Of the requests, in tenths, for joint instances beside pools"
     )
 
 

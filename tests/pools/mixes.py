@@ -13,6 +13,11 @@ NEAR_SATURATION: dict[str, Any] = {
     "requirements": {"ttft_p99_ms": 4000, "tpot_p99_ms": 60},
 }
 """Neither kind alone fills five GPUs well."""
+POOLS_BEST: dict[str, Any] = NEAR_SATURATION | {
+    "hardware": {"gpus_per_node": 4},
+    "workload": {"prompt_tokens": 4000, "requests_per_s": 12},
+}
+"""Four GPUs are filled by pools alone."""
 TWO_NODES: dict[str, Any] = NEAR_SATURATION | {
     "hardware": {"nodes": 3, "gpus_per_node": 2, "internode_gbit_per_s": 400},
     "workload": {"prompt_tokens": 4000, "requests_per_s": 22},

@@ -31,14 +31,10 @@ from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.pools.side_by_side import OwnSplitBounds, open_splits, verify_side_by_side
 from tests.command import run
 from tests.pools.clusters import cluster_with
-from tests.pools.mixes import NEAR_SATURATION, ONE_BESIDE_TWO, ONLY_TOGETHER, TWO_NODES
+from tests.pools.mixes import NEAR_SATURATION, ONE_BESIDE_TWO, ONLY_TOGETHER, POOLS_BEST, TWO_NODES
 from tests.pools.problems import problem_with, values_with
 from tests.pools.splits import generated_split_question, value_of
 
-POOLS_BEST: dict[str, Any] = NEAR_SATURATION | {
-    "hardware": {"gpus_per_node": 4},
-    "workload": {"prompt_tokens": 4000, "requests_per_s": 12},
-}
 JOINT_BEST: dict[str, Any] = NEAR_SATURATION | {
     "hardware": {"gpus_per_node": 3},
     "workload": {"prompt_tokens": 300, "requests_per_s": 4},

@@ -131,9 +131,9 @@ def test_the_fewest_gpus_come_before_the_time() -> None:
     assert found.verdict == "worse" and found.decided_by == "GPUs" and "has 4 GPUs where" in found.sentences[0]
 
 
-def test_decisions_of_both_kinds_are_refused() -> None:
+def test_decisions_that_contradict_are_refused() -> None:
     with pytest.raises(ProblemError, match="one thing"):
-        asked(problem_with(**FOUR), "tp=1", fixed=Fixed(tensor_parallel=1))
+        asked(problem_with(**FOUR), "tp=1", serving="joint")
     with pytest.raises(ProblemError, match="at least one decision"):
         asked(problem_with(**FOUR))
     with pytest.raises(ProblemError, match="joint"):

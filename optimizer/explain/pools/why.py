@@ -223,7 +223,9 @@ def limits_of(problem: Problem, columns: PoolColumns | None) -> tuple[str, ...]:
     said += [
         "The instances of a pool are alike and spread evenly over its nodes; pools stand on nodes of their own, or both on all nodes.",
         "Of more than 8 nodes a pool is spread over the fewest, twice, four times … as many, over as many as it can, or over all.",
-        "Joint and disaggregated instances side by side were not considered; nor were shapes whose instances fill no whole nodes.",
+        "Shapes whose instances fill no whole nodes were not considered."
+        if problem.serving == "any"
+        else "Joint and disaggregated instances side by side were not considered; nor were shapes whose instances fill no whole nodes.",
         "Transfers overlap with nothing; each prefill rank has a queue of its own.",
     ]
     if problem.search.disabled_rules:
