@@ -83,7 +83,7 @@ def _legal(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     named = _HEADS.search(sentence.text)
     if len(sizes) != 1 or not named or not _LEGAL.search(sentence.text) or sentence.models or _KV.search(sentence.text):
         return
-    size, heads = sizes.pop(), own.model.attention_heads
+    size, heads = max(1, sizes.pop()), own.model.attention_heads
     counted = [m for m in sentence.measures if not m.dimension and _HEADS.search(sentence.text[m.end : m.end + 24])]
     if len(counted) > 1 or (counted and counted[0].value != heads):
         return

@@ -68,7 +68,7 @@ def degrees_meant(sentence: Sentence, own: Situation) -> Degrees | None:
     if not named:
         return own.degrees
     said = dict(next(iter(named)))
-    if len(named) > 1 or "tp" not in said:
+    if len(named) > 1 or "tp" not in said or min(said.values()) < 1:
         return None
     tp, pp, ours = said["tp"], said.get("pp"), own.degrees
     if ours is not None and tp == ours.tp and pp in (None, ours.pp) and said.get("dp") in (None, ours.dp):

@@ -99,3 +99,10 @@ def test_a_letter_that_proposes_with_would_tells_its_layout() -> None:
     facts = problem("llama3.1-70b", "h100-sxm-80gb", nodes=2)
     text = "Each server would run one full copy of the model, split eight ways."
     assert audit(text, facts).strategy == "TP8·PP1·DP2"
+
+
+@pytest.mark.parametrize(
+    "sentence", ["With TP0 the loss of one GPU stops all.", "TP0 is legal for 64 heads.", "TP0·PP0 dies with one card."]
+)
+def test_degrees_that_cannot_be_end_in_no_division(sentence: str) -> None:
+    assert isinstance(verdicts(sentence, problem("llama3.1-70b", "h100-sxm-80gb")), set)
