@@ -206,7 +206,8 @@ def build_service(chosen: Chosen, options: Options, title: str) -> Service:
             port += 1 + commander.PORT_STEP * launch.slot
         commands = commander.commands(problems[launch.instance.pool], launch, options, port)
         if role:
-            commands, bootstrap = _in_pool(commands, role, launch, options, widest)
+            output = problems[launch.instance.pool][0].workload.output_tokens
+            commands, bootstrap = _in_pool(commands, role, launch, options, widest, output)
         for command in commands:
             flags.refuse_unknown(command.arguments, tuple(command.environment), command.settings)
         engines.append(Engine(launch, commands, weight, role, bootstrap))
@@ -240,11 +241,11 @@ def _weights(every: Sequence[Launch], roles: Sequence[str]) -> list[int]:
 
 
 def _in_pool(
-    commands: tuple[Command, ...], role: str, launch: Launch, options: Options, widest: int
+    commands: tuple[Command, ...], role: str, launch: Launch, options: Options, widest: int, output_tokens: float
 ) -> tuple[tuple[Command, ...], int | None]:
     """The commands of an instance as one of its pool, and the port that a router is told of it."""
     commander = pool_commander_of(options.engine)
-    added, environment = commander.in_pool(role, launch.slot, widest)
+    added, environment = commander.in_pool(role, launch.slot, widest, output_tokens)
     found = tuple(
         replace(one, arguments=(*one.arguments, *added), environment={**one.environment, **environment})
         for one in commands

@@ -19,6 +19,7 @@ import yaml
 
 from optimizer.deployment.chosen import chosen_of_pools
 from optimizer.deployment.comparison import compare_engine, compare_pools_up
+from optimizer.deployment.engines import sglang
 from optimizer.deployment.memory import planned_caches
 from optimizer.deployment.observed import read_log
 from optimizer.deployment.options import POOL_TARGETS, TARGETS, resolve_options
@@ -86,6 +87,15 @@ def test_each_instance_is_told_what_its_pool_decided(case: str, engine: str, tar
         else:
             assert value(words, "--disaggregation-transfer-backend") == "nixl"
             assert (value(words, "--disaggregation-bootstrap-port") is not None) == (_role(words) == "prefill")
+            # Of 200 output tokens a request in progress still writes 100 on average; left alone, 512 would be kept free for each.
+            assert value(words, "--num-reserved-decode-tokens") == (None if _role(words) == "prefill" else "100")
+
+
+@pytest.mark.parametrize(("output", "reserved"), [(1, "1"), (7, "4"), (200, "100"), (1023, "512"), (5000, "512")])
+def test_decode_instances_of_sglang_keep_free_what_requests_still_write(output: int, reserved: str) -> None:
+    """Never more than SGLang's own default."""
+    words, _ = sglang.in_pool("decode", 0, 1, output)
+    assert value(list(words), "--num-reserved-decode-tokens") == reserved
 
 
 @pytest.mark.parametrize("engine", ["vllm", "sglang"])

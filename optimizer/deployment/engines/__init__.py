@@ -34,13 +34,14 @@ class Commander(Protocol):
 class PoolCommander(Protocol):
     """What the module of an engine has besides, where its instances can be those of prefill and decode pools."""
 
-    def in_pool(self, side: str, slot: int, ranks: int) -> tuple[tuple[str, ...], dict[str, str]]:
+    def in_pool(self, side: str, slot: int, ranks: int, output_tokens: float) -> tuple[tuple[str, ...], dict[str, str]]:
         """Arguments and environment that make an instance one of a pool.
 
         Args:
             side: ``prefill`` or ``decode``.
             slot: of the instance among those that meet on a node, for ports of its own.
             ranks: data-parallel ranks of the widest instance of the service, each of which may take a port.
+            output_tokens: of a request, on average.
         """
 
     def bootstrap_port(self, slot: int) -> int:

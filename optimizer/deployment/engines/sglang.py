@@ -23,6 +23,8 @@ PORT_STEP = 200
 DIST_PORT = 25000
 BOOTSTRAP_PORT = 7000
 """Of the first prefill instance of a node; below the service and clear of what servers take above their own ports."""
+RESERVED_TOKENS = 512
+"""What decode instances keep free of their cache for each request, left alone (``arg_groups/fields/disagg.py``)."""
 MEMORY_CHECK = "SGLANG_ENABLE_TP_MEMORY_INBALANCE_CHECK"
 BALANCED = 0.95
 """SGLang stops where a GPU of a server has less than 0.9 of another's free memory; what drivers take may make 0.95 of 0.9."""
@@ -167,12 +169,18 @@ def _elsewhere(launch: Launch) -> str:
     return ""
 
 
-def in_pool(side: str, slot: int, ranks: int) -> tuple[tuple[str, ...], dict[str, str]]:
-    """``--disaggregation-mode``: docs/advanced_features/pd_disaggregation.md of SGLang. Decode instances listen at no port for it."""
+def in_pool(side: str, slot: int, ranks: int, output_tokens: float) -> tuple[tuple[str, ...], dict[str, str]]:
+    """``--disaggregation-mode``: docs/advanced_features/pd_disaggregation.md of SGLang. Decode instances listen at no port for it.
+
+    They keep cache free for each request in progress beside what it holds (``disaggregation/decode.py``): what it still writes on average,
+    where that is less than their default. More would keep requests out that the answer lets in.
+    """
     backend = transfer_of("sglang").connector
     words: tuple[str, ...] = ("--disaggregation-mode", side, "--disaggregation-transfer-backend", backend)
     if side == "prefill":
         words += ("--disaggregation-bootstrap-port", str(bootstrap_port(slot)))
+    else:
+        words += ("--num-reserved-decode-tokens", str(min(RESERVED_TOKENS, ceil(output_tokens / 2))))
     return words, {}
 
 

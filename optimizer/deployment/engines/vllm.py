@@ -145,10 +145,11 @@ def _even(problems: Sequence[Problem]) -> str:
     return f"a TP x PP that divides the {problems[0].hardware.gpus_per_node} GPUs of a node or is a multiple of them"
 
 
-def in_pool(side: str, slot: int, ranks: int) -> tuple[tuple[str, ...], dict[str, str]]:
+def in_pool(side: str, slot: int, ranks: int, output_tokens: float) -> tuple[tuple[str, ...], dict[str, str]]:
     """``--kv-transfer-config`` and the side channel over which instances find each other's cache.
 
-    Each data-parallel rank listens at the stated port plus its number (``nixl/base_scheduler.py``), on the node that it runs on.
+    Each data-parallel rank listens at the stated port plus its number (``nixl/base_scheduler.py``), on the node that it runs on. What
+    requests still write needs no flag: decode instances keep no cache free for it.
     """
     told = {"kv_connector": transfer_of("vllm").connector, "kv_role": ROLES[side]}
     environment = {
