@@ -131,5 +131,6 @@ def _answer(
                 stated=question.stated,
             )
         else:
-            found = solve(problem, time_limit_s=limit, progress=live, stated=question.stated)
+            equal = question.kind == "uniform"
+            found = solve(problem, time_limit_s=limit, progress=live, stated=question.stated, side_by_side=equal)
         return simulate(problem, found, trace=trace)

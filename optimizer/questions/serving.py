@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 SETTLED = ("optimal", "infeasible")
 NEITHER = "Neither joint instances nor pools are feasible."
-NOT_BESIDE = (
-    "Joint instances beside pools are not tried on an inventory (cluster:): what is said is of either kind alone."
-)
 
 
 def better_of(problem: Problem, joint: Answer, pools: PoolsAnswer) -> Answer | PoolsAnswer:
@@ -99,7 +96,7 @@ def better_on_inventory(
     status = "feasible" if open_ended and chosen.status == "optimal" else chosen.status
     name = "Prefill and decode pools" if chosen is joint else "Joint instances"
     said_beside = _inventory_beside(problem, chosen, other, name)
-    best: Any = replace(chosen, status=status, explanation=(*chosen.explanation, *said_beside, NOT_BESIDE))
+    best: Any = replace(chosen, status=status, explanation=(*chosen.explanation, *said_beside))
     return best  # type: ignore[no-any-return]
 
 

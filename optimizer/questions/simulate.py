@@ -43,8 +43,9 @@ def simulate(problem: AnyProblem, answer: Any, *, trace: Path | None = None, see
     if isinstance(answer, ChainAnswer):
         raise ProblemError("--trace", "plays requests; a chain's load is tokens/s, with no requests to play")
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
 
-    if isinstance(answer, ClusterPoolsAnswer):
+    if isinstance(answer, ClusterPoolsAnswer | ClusterSideBySideAnswer):
         raise ProblemError("--trace", "is played on joint instances; state its lengths as workload.trace for pools")
     return _inventory(cast("InventoryProblem", problem), answer, trace, seed)
 

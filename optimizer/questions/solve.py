@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optimizer.results.cluster_day import ClusterDayAnswer
     from optimizer.results.cluster_models import ClusterModelsAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
     from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.kinds import AnyAnswer
@@ -38,7 +39,7 @@ def solve(problem: Problem, **options: Unpack[SolveOptions]) -> Answer | PoolsAn
 @overload
 def solve(
     problem: InventoryProblem, **options: Unpack[SolveOptions]
-) -> InventoryAnswer | ClusterPoolsAnswer | ChainAnswer: ...
+) -> InventoryAnswer | ClusterPoolsAnswer | ClusterSideBySideAnswer | ChainAnswer: ...
 @overload
 def solve(problem: ChainProblem, **options: Unpack[SolveOptions]) -> ChainAnswer: ...
 @overload
@@ -73,7 +74,7 @@ def solve(
             two groups as well, which is the answer where it carries the demand and nothing else is asked.
         gap: the share of the value that the proved bound may be away from it, where that is enough: the search ends there
             (``cluster:``, ``kind: chain``; ``hardware:`` is proved at once). 0 searches on for as long as there is time.
-        side_by_side: with ``serving: any`` on ``hardware:`` also joint instances beside pools; False: either kind alone.
+        side_by_side: with ``serving: any`` also joint instances beside pools; False: either kind alone.
 
     Returns:
         An answer whose status is ``optimal`` only when value = bound and the verifier agrees. Ctrl-C gives the best
@@ -112,7 +113,7 @@ def solve(
         several = cast("SeveralProblem", problem)
         return solve_several(several, time_limit_s=time_limit_s, progress=progress, repairs=repairs)
     if kind == "inventory":
-        return _of_inventory(cast("InventoryProblem", problem), time_limit_s, progress, repairs, gap)
+        return _of_inventory(cast("InventoryProblem", problem), time_limit_s, progress, repairs, gap, side_by_side)
     from optimizer.questions.chain import solve_chain
 
     return solve_chain(problem, time_limit_s=time_limit_s, progress=progress, gap=gap)  # type: ignore[arg-type]
@@ -169,11 +170,22 @@ def _of_equal_nodes(
 
 
 def _of_inventory(
-    problem: InventoryProblem, time_limit_s: float | None, progress: Progress | None, repairs: bool, gap: float
-) -> InventoryAnswer | ClusterPoolsAnswer | ChainAnswer:
-    """Instances or pools; where repairs are looked for and there is no room for joint instances, one chain that is enough."""
+    problem: InventoryProblem,
+    time_limit_s: float | None,
+    progress: Progress | None,
+    repairs: bool,
+    gap: float,
+    side_by_side: bool,
+) -> InventoryAnswer | ClusterPoolsAnswer | ClusterSideBySideAnswer | ChainAnswer:
+    """Instances, pools or both; where repairs are looked for and there is no room for joint instances, one chain that is enough."""
     started = time.monotonic()
     found = instances_or_pools(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs, gap=gap)
+    if problem.serving == "any" and side_by_side:
+        from optimizer.questions.cluster_side_by_side import beside_on
+        from optimizer.search.common.clock import Clock
+
+        left = None if time_limit_s is None else max(0.0, time_limit_s - (time.monotonic() - started))
+        return beside_on(problem, found, Clock(left))
     if problem.serving != "joint" or found.status != "infeasible" or not repairs:
         return found
     from optimizer.questions.inventory_chain import with_chain

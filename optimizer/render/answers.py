@@ -22,6 +22,7 @@ _PRINTERS = {
     "SeveralAnswer": ("several", "print_several"),
     "ClusterModelsAnswer": ("cluster_models", "print_cluster_models"),
     "SideBySideAnswer": ("side_by_side", "print_side_by_side"),
+    "ClusterSideBySideAnswer": ("cluster_side_by_side", "print_cluster_side_by_side"),
 }
 
 

@@ -48,8 +48,14 @@ _DATA = {
     "ClusterModelsAnswer": ("cluster_models", "cluster_models_data"),
     "ChainAnswer": ("chain", "chain_data"),
     "SideBySideAnswer": ("side_by_side", "side_by_side_data"),
+    "ClusterSideBySideAnswer": ("cluster_side_by_side", "cluster_side_by_side_data"),
 }
 """Which room says what is in an answer, and by which function."""
+BESIDE = {
+    "SideBySideAnswer": ("UniformAnswer", "PoolsAnswer"),
+    "ClusterSideBySideAnswer": ("InventoryAnswer", "ClusterPoolsAnswer"),
+}
+"""Answers of two parts, and the kinds of these."""
 
 
 def envelope(answer: AnyAnswer) -> dict[str, Any]:
@@ -68,6 +74,7 @@ def answer_schema() -> dict[str, Any]:
     from optimizer.results.cluster_day import ClusterDayAnswer
     from optimizer.results.cluster_models import ClusterModelsAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
     from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
@@ -87,6 +94,7 @@ def answer_schema() -> dict[str, Any]:
         ("DayAnswer", DayAnswer, _day),
         ("ClusterDayAnswer", ClusterDayAnswer, _cluster_day),
         ("SideBySideAnswer", SideBySideAnswer, _side_by_side),
+        ("ClusterSideBySideAnswer", ClusterSideBySideAnswer, _cluster_side_by_side),
     ):
         found = TypeAdapter(of).json_schema(mode="serialization")
         inner = found.pop("$defs", {})
@@ -95,8 +103,8 @@ def answer_schema() -> dict[str, Any]:
         properties = found["properties"]
         adapt(properties, inner)
         _core(properties, name)
-        if name == "SideBySideAnswer":
-            kinds = ("UniformAnswer", "PoolsAnswer", name)
+        if name in BESIDE:
+            kinds = (*BESIDE[name], name)
             properties["optimum"] = {"anyOf": [*({"$ref": f"#/$defs/{one}"} for one in kinds), {"type": "null"}]}
         schemas[name] = {
             "type": "object",
@@ -124,6 +132,7 @@ def _core(properties: dict[str, Any], name: str) -> None:
         "ClusterModelsAnswer": "cluster_models",
         "ClusterDayAnswer": "cluster_day",
         "SideBySideAnswer": "side_by_side",
+        "ClusterSideBySideAnswer": "cluster_side_by_side",
     }.get(name, name.removesuffix("Answer").lower())
     properties["schema_version"] = {"const": SCHEMA_VERSION}
     properties["kind"] = {"const": kind}
@@ -203,9 +212,18 @@ def _pools(properties: dict[str, Any], inner: dict[str, Any]) -> None:
 
 
 def _side_by_side(properties: dict[str, Any], inner: dict[str, Any]) -> None:
-    for name in inner.keys() - {"SideBySideMetrics"}:
-        inner.pop(name)  # described where either part is an answer by itself
-    properties |= {"joint": {"$ref": "#/$defs/UniformAnswer"}, "pools": {"$ref": "#/$defs/PoolsAnswer"}}
+    _both_parts(properties, inner, "SideBySideAnswer")
+
+
+def _cluster_side_by_side(properties: dict[str, Any], inner: dict[str, Any]) -> None:
+    _both_parts(properties, inner, "ClusterSideBySideAnswer")
+
+
+def _both_parts(properties: dict[str, Any], inner: dict[str, Any], name: str) -> None:
+    for key in inner.keys() - {"SideBySideMetrics", "GroupDivided"}:
+        inner.pop(key)  # described where either part is an answer by itself
+    joint, pools = BESIDE[name]
+    properties |= {"joint": {"$ref": f"#/$defs/{joint}"}, "pools": {"$ref": f"#/$defs/{pools}"}}
     properties |= {"label": {"type": "string"}, "gpus": {"type": "integer", "description": "GPUs in use"}}
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from optimizer.results.cluster_day import ClusterDayAnswer
     from optimizer.results.cluster_models import ClusterModelsAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
     from optimizer.results.day import DayAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import PoolsAnswer
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         | DayAnswer
         | ClusterDayAnswer
         | SideBySideAnswer
+        | ClusterSideBySideAnswer
     )
 
 NAMES = (
@@ -44,6 +46,7 @@ NAMES = (
     "DayAnswer",
     "ClusterDayAnswer",
     "SideBySideAnswer",
+    "ClusterSideBySideAnswer",
 )
 """Their classes; one that derives from another stands before it."""
 

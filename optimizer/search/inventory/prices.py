@@ -66,6 +66,16 @@ class Prices:
         self._worth = [whole[number] for number in self._alike]
 
     @property
+    def mean_ms(self) -> float:
+        """What a further request/s costs, over all states."""
+        return self._mean_ms
+
+    @property
+    def worth(self) -> tuple[Floats, ...]:
+        """ns that 0, 1, … GPUs of a node of each group take off at most."""
+        return tuple(self._worth)
+
+    @property
     def least_ns(self) -> float:
         """Below which no plan's objective is."""
         nodes = sum(group.nodes * float(worth[-1]) for group, worth in zip(self._groups, self._worth, strict=True))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import combinations, permutations
 
@@ -131,8 +132,20 @@ class CheckedPrices:
         self._taken: dict[tuple[Multiplier, Hashable], dict[int, float]] = {}
         """At a multiplier, on groups that are alike: what shapes take off at most, ms, until more is known of them."""
         self._looked_at = False
+        self._pairs = True
         self._often = float(everything_up(site))
         self._across = Across(inventory, instances, fixed)
+
+    def within_groups(self) -> CheckedPrices:
+        """The same for instances that each stand on one group; what is known of shapes is shared."""
+        other = copy(self)
+        other._pairs = False
+        return other
+
+    def shapes_on(self, group: int) -> Sequence[PricedShape]:
+        """Shapes that may stand on a group, by its number."""
+        most = self._inventory.groups[group].nodes_together
+        return [shape for shape in self._shapes[self._kind[group]] if shape.nodes <= most]
 
     @property
     def open_shapes(self) -> int:
@@ -150,11 +163,14 @@ class CheckedPrices:
         both = [one for one in map(self._multiplier, gammas) if one is not None]
         return any(self._at(gamma, least_ms) for gamma in both)
 
-    def refined(self, gamma: float, *, every_size: bool) -> tuple[float, list[PricedGroup]] | None:
+    def refined(
+        self, gamma: float, *, every_size: bool, tolerances: Sequence[float] = (ROUGH, FINE)
+    ) -> tuple[float, list[PricedGroup]] | None:
         """(the bound of no instances, ms; what groups are worth), what is worth most known finely; None: there is no bound.
 
         Args:
             every_size: on any GPUs of a node, and not only in the best fillings of the groups.
+            tolerances: how finely, one after the other.
 
         Raises:
             OutOfTime: the budget is used up.
@@ -163,7 +179,7 @@ class CheckedPrices:
         if both is None:
             return None
         groups = self._worth(both)
-        for tolerance in (ROUGH, FINE):
+        for tolerance in tolerances:
             for _ in range(_MOST_ROUNDS):
                 if every_size:
                     best = [shape for one in groups for some in (one.pieces, one.spans) for _, shape in some.values()]
@@ -342,7 +358,7 @@ class CheckedPrices:
         """What pipelines over two groups take off at most, ms; those that take nothing off are left out."""
         w, found, seen = self._weights, dict[_PairKey, float](), set[Hashable]()
         otherwise = dict[tuple[Hashable, int, int, int], float]()
-        for i, j in permutations(range(len(self._inventory.groups)), 2):
+        for i, j in permutations(range(len(self._inventory.groups) if self._pairs else 0), 2):
             kinds = self._kind[i], self._kind[j]
             if kinds in seen or not pairable(self._inventory.groups[i], self._inventory.groups[j]):
                 continue
