@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 from optimizer.reading.question import kind_of
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.several import SeveralAnswer
     from optimizer.results.side_by_side import SideBySideAnswer
+    from optimizer.search.common.clock import Clock
 
 
 @overload
@@ -152,7 +153,8 @@ def _of_equal_nodes(
             return better
         from optimizer.questions.side_by_side import beside
 
-        return beside(problem, better, clock, kept)
+        found = beside(problem, better, clock, kept)
+        return _repaired(problem, found, pools, stated, clock) if repairs and found.status == "infeasible" else found
     return best_of(
         problem,
         lambda one, read, left: uniform(
@@ -167,6 +169,29 @@ def _of_equal_nodes(
         time_limit_s=time_limit_s,
         helps=lambda one, left: helps(one, stated, left),
     )
+
+
+def _repaired(
+    problem: Problem,
+    found: Answer | PoolsAnswer | SideBySideAnswer,
+    pools: PoolsAnswer,
+    stated: Stated | None,
+    clock: Clock,
+) -> Answer | PoolsAnswer | SideBySideAnswer:
+    """What no kind can do, with the least changes that let any of them."""
+    from dataclasses import replace
+
+    from optimizer.questions.any_repairs import repairs_of_any
+    from optimizer.questions.joint import joint_of
+    from optimizer.questions.uniform import solve as uniform
+
+    said = stated.changed({"serving": None}) if stated is not None else None
+    joint = uniform(joint_of(problem), time_limit_s=clock.left_s, stated=said)
+    least = repairs_of_any(
+        problem, joint, pools, lambda one: solve(one, time_limit_s=clock.left_s, repairs=False), clock
+    )
+    repaired: Any = replace(found, repairs=least)  # type: ignore[arg-type]
+    return repaired  # type: ignore[no-any-return]
 
 
 def _of_inventory(

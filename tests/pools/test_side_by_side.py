@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,19 @@ import yaml
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.side_by_side import BesideSplit, joint_part, not_split, pools_part, splits_of
 from optimizer.questions import side_by_side
+from optimizer.questions.any_repairs import changed, repairs_of_any
 from optimizer.questions.check import check
 from optimizer.questions.deploy import deploy
+from optimizer.questions.joint import joint_of
+from optimizer.questions.pools import solve_pools
 from optimizer.questions.side_by_side import weighted
 from optimizer.questions.solve import solve
+from optimizer.questions.uniform import solve as uniform
 from optimizer.render.schemas import command_schema
 from optimizer.results.answer import Answer, Fixed
 from optimizer.results.pools import PoolsAnswer
 from optimizer.results.side_by_side import SideBySideAnswer
+from optimizer.search.common.clock import Clock
 from optimizer.search.pools.side_by_side import SplitBounds
 from optimizer.verify.common.arithmetic import sixty_digits
 from optimizer.verify.pools.side_by_side import OwnSplitBounds, open_splits, verify_side_by_side
@@ -151,6 +157,38 @@ def test_what_no_kind_keeps_is_infeasible_by_brute_force_too(changes: dict[str, 
     answer = solve(problem, repairs=False)
     assert answer.status == "infeasible" and answer.objective is None and answer.conflicts
     assert answer.explanation[-1].startswith("Joint instances beside pools are not feasible either: 18 splits")
+
+
+def test_what_would_help_is_the_least_of_all_three_kinds() -> None:
+    """32 requests/s: pools carry 24.3 of them at most, joint instances 22.5, both side by side 30.1."""
+    problem = problem_with(**ONLY_TOGETHER | {"workload": {"prompt_tokens": 2000, "requests_per_s": 32}})
+    pools = solve_pools(problem)
+    rate = next(one for one in pools.repairs if one.changes[0].field == "workload.requests_per_s")
+    assert rate.changes[0].new == pytest.approx(24.3, abs=0.1)
+    joint = replace(uniform(joint_of(problem), repairs=False), repairs=())
+    found = repairs_of_any(problem, joint, replace(pools, repairs=(rate,)), partial(solve, repairs=False), Clock())
+    assert [one.changes[0].field for one in found] == ["workload.requests_per_s"]
+    assert found[0].changes[0].new == pytest.approx(30.1, abs=0.05)
+    assert found[0].result == "20% to TP1·PP1·DP1, 80% to prefill 1 × TP1 + decode 1 × TP1"
+    more = changed(problem, "workload.requests_per_s", found[0].changes[0].new + 0.05)
+    assert {value_of(more, split) for split in splits_of(more)} == {math.inf}
+
+
+def test_a_kind_that_needs_less_of_a_change_is_the_repair() -> None:
+    """Joint instances answer the first token sooner than pools whose cache crosses a network."""
+    problem = problem_with(
+        serving="any",
+        hardware={"nodes": 2, "gpus_per_node": 1, "internode_gbit_per_s": 10},
+        workload={"requests_per_s": 1},
+        requirements={"ttft_p99_ms": 20, "tpot_p99_ms": 60},
+    )
+    answer = solve(problem)
+    assert answer.status == "infeasible" and isinstance(answer, PoolsAnswer)
+    least = {one.changes[0].field: one for one in answer.repairs if len(one.changes) == 1}["requirements.ttft_p99_ms"]
+    alone = {one.changes[0].field: one for one in solve_pools(problem).repairs}["requirements.ttft_p99_ms"]
+    assert least.changes[0].new < alone.changes[0].new and least.result.startswith("joint")
+    fixed = solve(changed(problem, "requirements.ttft_p99_ms", least.changes[0].new), repairs=False)
+    assert fixed.objective is not None
 
 
 def test_splits_that_were_not_settled_leave_it_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
