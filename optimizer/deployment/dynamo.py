@@ -6,14 +6,16 @@ registers by its mode, whatever its component is called. Versions and sources: `
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from optimizer.deployment.command import Command
 from optimizer.deployment.kubernetes import GROUP, ROLE, budgets, groups_of, labels_of, name_of, refuse_pods
+from optimizer.deployment.limits import STOP_S, start_limit_s
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import CACHE, NVIDIA
-from optimizer.deployment.pods import placed_where, weights_claim, weights_path
+from optimizer.deployment.pods import PROBED_S, placed_where, weights_claim, weights_path
 from optimizer.deployment.service import Engine, Service
 from optimizer.facts.errors import ProblemError
 from optimizer.writing.quoting import kubernetes_word
@@ -28,6 +30,9 @@ WEIGHTS = "/weights"
 OWN = {"vllm": {"--host": 1, "--port": 1, "--headless": 0}, "sglang": {"--port": 1}}
 """Flags of the engine's own server, whose place Dynamo's takes → words after them. Where SGLang's ``--host`` says, prefill instances answer
 decode instances too (``managers/disagg_service.py``): left out, no other pod reaches them."""
+START_S, SYSTEM_PORT = 7200, 9090
+"""How long the operator's own start-up probe waits for a worker, s, and where it asks:
+https://docs.nvidia.com/dynamo/dev/kubernetes/operations/health-probes."""
 LENGTH = {"vllm": "--max-model-len", "sglang": "--context-length"}
 """The longest sequence. Dynamo's frontend takes a worker into a pool only where this is that of the first one that it saw."""
 JOINED = {
@@ -115,6 +120,7 @@ def _workers(service: Service, app: str, number: int, groups: list[list[Engine]]
         "envFrom": [{"secretRef": {"name": SECRET, "optional": True}}],
         "resources": {"limits": {NVIDIA.resource: str(gpus)}},
         "volumeMounts": [{"name": "weights", "mountPath": path}],
+        **_longer_start(service, first),
     }
     volumes = [{"name": "weights", "persistentVolumeClaim": {"claimName": claim}}]
     tolerations = [{"key": NVIDIA.resource, "operator": "Exists", "effect": "NoSchedule"}]
@@ -128,11 +134,21 @@ def _workers(service: Service, app: str, number: int, groups: list[list[Engine]]
             "spec": {
                 "containers": [container],
                 "volumes": volumes,
+                "terminationGracePeriodSeconds": STOP_S + 20,
                 "tolerations": tolerations,
                 **placed_where(service, engines, labels),
             },
         },
     }
+
+
+def _longer_start(service: Service, engine: Engine) -> dict[str, Any]:
+    """A start-up probe where the operator's own gives the weights less time than they may take."""
+    limit = start_limit_s(service.weight_bytes(engine))
+    if limit <= START_S:
+        return {}
+    ask = {"httpGet": {"path": "/live", "port": SYSTEM_PORT}, "periodSeconds": PROBED_S, "timeoutSeconds": 5}
+    return {"startupProbe": {**ask, "failureThreshold": ceil(limit / PROBED_S)}}
 
 
 def words(command: Command, role: str) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
+from optimizer.deployment import launch_files
 from optimizer.deployment.chosen import chosen_of_pools
 from optimizer.deployment.comparison import compare_engine, compare_pools_up
 from optimizer.deployment.engines import sglang
@@ -250,12 +251,28 @@ def test_dynamo_has_a_component_for_each_pool(case: str, engine: str, shared: Pa
         assert one.get("multinode", {"nodeCount": 1}) == {"nodeCount": nodes}
         assert int(container["resources"]["limits"]["nvidia.com/gpu"]) * nodes == pool.instance_gpus
         assert value(words, "--disaggregation-mode") == role
+        # Streams have their 120 s, and the operator's own two hours are enough for these weights.
+        assert one["podTemplate"]["spec"]["terminationGracePeriodSeconds"] == 150 and "startupProbe" not in container
         assert {word for word in words if word.startswith("--")} <= known
         assert not {"--port", "--headless", "--node-rank", "--nnodes", "--dist-init-addr"} & set(words)
         # SGLang's prefill instances answer decode instances where --host says, by default in their own pod alone.
         assert value(words, "--host") == (None if engine == "vllm" else "0.0.0.0")
         flag = {"vllm": "--max-num-seqs", "sglang": "--max-running-requests"}[engine]
         assert value(words, flag) == str(pool.max_num_seqs * (pool.engine_ranks if engine == "sglang" else 1))
+
+
+def test_dynamo_waits_for_weights_that_take_longer_than_its_operator_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terabyte over 1 Gbit/s takes 8,000 s, and 820 s what follows."""
+    stated, pools, link = strategy_of("decode over two nodes")
+    monkeypatch.setattr(type(stated.model), "weight_bytes", property(lambda _: 10**12))
+    chosen = chosen_of_pools(stated, answer_of(stated, pools, link))
+    files = launch_files(chosen, resolve_options(stated.model, "vllm", "dynamo"), "x")
+    (graph,) = [one for one in yaml.safe_load_all(files["dynamo.yaml"]) if one["kind"] == "DynamoGraphDeployment"]
+    containers = [one["podTemplate"]["spec"]["containers"][0] for one in graph["spec"]["components"]]
+    assert "startupProbe" not in containers[0]
+    for probe in (one["startupProbe"] for one in containers[1:]):
+        assert probe["httpGet"] == {"path": "/live", "port": 9090}
+        assert probe["periodSeconds"] * probe["failureThreshold"] == 8820
 
 
 @pytest.mark.parametrize("target", POOL_TARGETS)
