@@ -15,6 +15,7 @@ from optimizer.explain.common.pareto import axis_value
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
+from optimizer.questions.pareto_beside import with_mixes_named
 from optimizer.results.answer import Verification
 from optimizer.results.front import RESOLUTION, Axis, FrontPoint, ParetoFront, apart, apart_words
 from optimizer.search.common.clock import Clock
@@ -27,6 +28,7 @@ from optimizer.search.uniform.solve import Progress
 Say = Callable[[Progress], None] | None
 Bound = Literal["gpus", "price"]
 NOTHING = ("No pools keep every rule, so there is no front; optimizer solve says which rules conflict.",)
+NEITHER = ("Neither joint instances nor pools keep every rule; optimizer solve says which rules conflict.",)
 
 
 def pools_front(
@@ -47,7 +49,7 @@ def pools_front(
 
         if isinstance(problem, InventoryProblem):
             return _of_inventory(problem, axes, most, clock, say)
-        return _of_nodes(problem, axes, most, clock, say)
+        return with_mixes_named(problem, _of_nodes(problem, axes, most, clock, say), clock)
 
 
 class _PoolPairs:
@@ -138,7 +140,8 @@ def _of_nodes(
     shown = [kept[position] for position in thinned(total, most)]
     checks = sum(one.checks for _, one in found) + (joint.checks if joint is not None else 0)
     if not points:
-        return ParetoFront(problem.name, axes, (), "infeasible" if complete else "unknown", 0, NOTHING, 0, mismatches)
+        none = NOTHING if joint is None else NEITHER
+        return ParetoFront(problem.name, axes, (), "infeasible" if complete else "unknown", 0, none, 0, mismatches)
     said = [
         "Each point was found by ε-constraint: one axis minimised to its end under a bound on the other, the other then minimised "
         "at that value, and the bound moved one step."

@@ -78,7 +78,11 @@ def print_front(front: ParetoFront) -> None:
 
 
 def _status(front: ParetoFront) -> str:
-    return "NOT confirmed by the independent verification" if front.mismatches else STATUS[front.status]
+    if front.mismatches:
+        return "NOT confirmed by the independent verification"
+    if front.covers and front.status == "unknown" and not front.points:
+        return f"no front of {front.covers}"
+    return STATUS[front.status] + (f", of {front.covers}" if front.covers else "")
 
 
 def _table(front: ParetoFront) -> Table:

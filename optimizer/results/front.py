@@ -108,3 +108,5 @@ class ParetoFront:
     """Figures and rules that the verifier recomputed."""
     mismatches: tuple[str, ...]
     """Sentences on what it did not confirm."""
+    covers: str = ""
+    """Of what points are compared and proved, where more is offered; empty: of everything."""

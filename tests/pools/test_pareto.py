@@ -12,12 +12,13 @@ import pytest
 from optimizer.facts.errors import ProblemError
 from optimizer.questions.pareto import pareto
 from optimizer.questions.solve import solve
-from optimizer.render.pareto import front_data
+from optimizer.render.pareto import front_data, print_front
 from optimizer.render.schemas import command_schema
 from optimizer.results.front import RESOLUTION, Axis
 from optimizer.search.pools.answer import judge_rules, metrics_of, prefers_together
 from optimizer.search.pools.solve import columns_of
 from tests.pools.clusters import cluster_with
+from tests.pools.mixes import NEAR_SATURATION, ONLY_TOGETHER
 from tests.pools.problems import problem_with
 
 FOUR: dict[str, Any] = {"hardware": {"gpus_per_node": 4}, "workload": {"requests_per_s": 10}}
@@ -98,3 +99,30 @@ def test_an_inventory_by_price() -> None:
         pareto(problem, ("latency", "availability"))
     with pytest.raises(ProblemError, match="one by one"):
         pareto(cluster_with(serving="any"), ("latency", "gpus"))
+
+
+def test_a_front_of_either_kind_alone_says_so_and_which_points_a_mix_beats() -> None:
+    """docs/disaggregated.md, section 14: the mix of near saturation takes 0.2 · 3,604.50 + 0.8 · 2,082.19 ms, failures counted."""
+    problem = problem_with(**NEAR_SATURATION)
+    front = pareto(problem, ("latency", "availability"))
+    assert front.covers == "either kind of instances alone" and front.status == "proved" and not front.mismatches
+    mix: Any = solve(problem)
+    said = front.proof[-1]
+    assert mix.label in said and said.endswith("no worse on any axis than point 1, and better on one.")
+    for number, point in enumerate(front.points):
+        better = mix.metrics.request_mean_ms <= point.request_mean_ms and mix.metrics.availability >= point.availability
+        assert better == (number == 0), point
+    jsonschema.validate(json.loads(json.dumps(front_data(front, "uniform"))), command_schema())
+    plain = pareto(problem_with(**NEAR_SATURATION | {"serving": "disaggregated"}), ("latency", "availability"))
+    assert plain.covers == ""
+
+
+def test_what_a_mix_alone_keeps_is_not_called_infeasible(capsys: pytest.CaptureFixture[str]) -> None:
+    front = pareto(problem_with(**ONLY_TOGETHER), ("latency", "gpus"))
+    assert front.status == "unknown" and not front.points and "2,874 ms in the mean" in front.proof[-1]
+    print_front(front)
+    assert "no front of either kind of instances alone" in capsys.readouterr().out
+    none = pareto(problem_with(**ONLY_TOGETHER | {"requirements": {"tpot_p99_ms": 1}}), ("latency", "gpus"))
+    assert none.status == "infeasible" and "no split of requests and GPUs keeps every rule" in none.proof[-1]
+    untried = pareto(problem_with(**ONLY_TOGETHER | {"objective": "throughput"}), ("latency", "gpus"))
+    assert untried.status == "unknown" and untried.covers
