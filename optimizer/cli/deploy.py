@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from optimizer.deployment.chosen import Chosen
     from optimizer.deployment.options import Options
     from optimizer.deployment.service import Service
+    from optimizer.deployment.side_by_side import BothParts
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import Question
@@ -155,11 +156,15 @@ def planned(
     """The service that ``deploy`` would write, and the answer that it is made from."""
     from optimizer.deployment.options import resolve_options
     from optimizer.deployment.service import build_service
+    from optimizer.results.kinds import name_of
 
     stated = _with_engine(_launched(question), engine)
     options = resolve_options(stated.model, stated.engine, "shell", model_id=model_id)
-    answer = _answer(stated, fixed, pools, None)
-    chosen = _choose(stated, answer, fixed, True)
+    answer = _answer(stated, fixed, pools, None, both=True)
+    if name_of(answer) == "SideBySideAnswer":
+        chosen = _beside(cast("Problem", stated), cast("SideBySideAnswer", answer)).together
+    else:
+        chosen = _choose(stated, answer, fixed, True)
     return build_service(chosen, options, chosen.title(options.engine_name)), answer
 
 
@@ -222,6 +227,16 @@ def _choose(problem: Problem | InventoryProblem, answer: AnyAnswer, fixed: Fixed
     return chosen
 
 
+def _beside(problem: Problem, answer: SideBySideAnswer) -> BothParts:
+    """What to launch of joint instances beside pools; leaves with a sentence where they were not verified."""
+    from optimizer.questions.deploy import beside_chosen
+
+    if not answer.verification.passed:
+        said = "the independent verification disagrees with the answer; nothing was written"
+        _stop(problem.name, said, codes.UNDECIDED)
+    return beside_chosen(problem, answer)
+
+
 def _write_both(
     problem: Problem,
     answer: SideBySideAnswer,
@@ -235,17 +250,13 @@ def _write_both(
     """Write the files of joint instances beside pools."""
     from optimizer.deployment.options import with_hosts
     from optimizer.deployment.side_by_side import side_by_side_files
-    from optimizer.questions.deploy import beside_chosen
     from optimizer.render.folder import write_folder
     from optimizer.version import __version__
 
-    if not answer.verification.passed:
-        said = "the independent verification disagrees with the answer; nothing was written"
-        _stop(problem.name, said, codes.UNDECIDED)
+    beside = _beside(problem, answer)
     if answer.feasible is False and not force:
         said = "these joint instances beside pools break a rule (optimizer check says which); --force writes them all the same"
         _stop(problem.name, said, codes.NO)
-    beside = beside_chosen(problem, answer)
     options = with_hosts(options, hosts, beside.nodes)
     files, planned_lines = side_by_side_files(beside, options, f"made by optimizer {__version__}")
     if options.unchecked:

@@ -41,13 +41,16 @@ def findings_of(
     from optimizer.deployment.comparison import compare_engine, compare_load, compare_pools_up, compare_up
     from optimizer.deployment.measure import measure
     from optimizer.deployment.memory import planned_caches
-    from optimizer.deployment.observed import instances_up, pools_up, read_log, see
+    from optimizer.deployment.observed import instances_up, read_log, see
+    from optimizer.results.inventory import InventoryAnswer
 
     base = _base(url, "URL")
-    metrics = [pool.metrics for pool in answer.pools] if hasattr(answer, "pools") else [answer.metrics]
+    several = isinstance(answer, InventoryAnswer)
+    metrics = [pool.metrics for pool in answer.pools] if several else [answer.metrics]
     caches = planned_caches(service) if service.pooled else [one.kv_cache_tokens for one in metrics]
-    found = [compare_up(service, instances_up(base))] if service.routed and not service.pooled else []
-    found += compare_pools_up(service, pools_up(base))
+    ours = service.routed and (service.beside or not service.pooled)
+    found = [compare_up(service, instances_up(base))] if ours else []
+    found += compare_pools_up(service, _pools_up(service, base))
     asked = [_base(f"http://{one.strip()}", "--engines") for one in engines.split(",")] if engines else [base]
     for place in asked:
         found += compare_engine(service, caches, see(place), service.engines)
@@ -66,7 +69,8 @@ def findings_of(
         name: getattr(problem.requirements, name, None)
         for name in ("ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "tpot_p99_ms")
     }
-    rate = problem.workload.requests_per_s
+    # Of joint instances beside pools, this is the part of them.
+    rate = problem.workload.requests_per_s / float(service.joint_share or 1)
     if load is not None:
         found += compare_load(metrics[0], limits, rate, _bench(load), load)
     if requests is not None:
@@ -74,6 +78,20 @@ def findings_of(
         timed = measure(base, service.options.model_id, prompt, output, rate, requests)
         found += compare_load(metrics[0], limits, rate, timed, f"{requests} requests")
     return found
+
+
+def _pools_up(service: Service, base: str) -> dict[str, tuple[int, int]] | None:
+    """What the router of the pools tells; beside joint instances it stands on the node of the router before both, at a port of its own."""
+    from optimizer.deployment.observed import pools_up
+    from optimizer.deployment.pool_router import port_of
+
+    if not service.beside:
+        return pools_up(base)
+    parts = urlsplit(base)
+    try:
+        return pools_up(f"{parts.scheme}://{parts.hostname}:{port_of(service)}")
+    except ProblemError:
+        return None
 
 
 def _base(url: str, field: str) -> str:
