@@ -33,7 +33,9 @@ from optimizer.search.common.clock import Clock
 from optimizer.search.pools.answer import objective_of
 from optimizer.search.pools.solve import best, columns_of
 from optimizer.search.uniform.solve import Solver
+from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.pools.side_by_side import verify_side_by_side
+from optimizer.verify.side_by_side.judged import SplitsClaimed, count_splits
 
 if TYPE_CHECKING:
     from optimizer.results.pools import PoolsAnswer
@@ -61,7 +63,8 @@ def check_beside(
             "--prefill", f"joint instances (--tp, --dp) beside pools are not judged {why}; state either kind alone"
         )
     clock = Clock(time_limit_s)
-    values = _values(problem, fixed, pools, _asked(problem, fixed, pools, share), clock)
+    asked = _asked(problem, fixed, pools, share)
+    values = _values(problem, fixed, pools, asked, clock)
     split = min(values, key=lambda one: (values[one], _uneven(problem, one)))
     joint = check_joint(joint_part(problem, split), fixed, time_limit_s=clock.left_s, repairs=False, reasons=False)
     beside = check_pools(pools_part(problem, split), pools, time_limit_s=clock.left_s)
@@ -91,7 +94,9 @@ def check_beside(
         optimum=optimum,
         model=beside.model,
     )
-    answer = with_verification(answer, verify_side_by_side(problem, answer, None))
+    ledger = CheckLedger()
+    count_splits(problem, fixed, pools, SplitsClaimed(tuple(asked), values, split), ledger)
+    answer = with_verification(answer, verify_side_by_side(problem, answer, None, ledger))
     said = _sentences(problem, answer, optimum, None if share is not None else values)
     return replace(answer, explanation=(*answer.explanation, *said))
 

@@ -34,7 +34,9 @@ from optimizer.results.side_by_side import SideBySideAnswer
 from optimizer.search.common.clock import Clock
 from optimizer.search.pools.side_by_side import SplitBounds
 from optimizer.verify.common.arithmetic import sixty_digits
+from optimizer.verify.common.ledger import CheckLedger
 from optimizer.verify.pools.side_by_side import OwnSplitBounds, open_splits, verify_side_by_side
+from optimizer.verify.side_by_side.judged import SplitsClaimed, count_splits
 from tests.command import run
 from tests.pools.clusters import cluster_with
 from tests.pools.mixes import NEAR_SATURATION, ONE_BESIDE_TWO, ONLY_TOGETHER, POOLS_BEST, TWO_NODES
@@ -277,6 +279,25 @@ def test_a_check_of_both_judges_every_rule_of_each_part() -> None:
     assert isinstance(answer.optimum, SideBySideAnswer) and answer.optimum.status == "optimal"
     assert "Of 9 splits in tenths of the requests 1 keeps every rule; the best is shown." in answer.explanation
     assert not verify_side_by_side(problem, replace(answer, feasible=False), None).passed
+
+
+def test_how_many_splits_keep_every_rule_is_recomputed() -> None:
+    """The verifier goes through the splits by itself: a wrong value, a split too many or too few, another one shown are all refused."""
+    problem = problem_with(**ONLY_TOGETHER)
+    fixed, splits = Fixed(tensor_parallel=1, data_parallel=1), [BesideSplit(tenths, 1) for tenths in range(1, 10)]
+    kept = BesideSplit(2, 1)
+    values = dict.fromkeys(splits, math.inf) | {kept: 2878.478921}
+
+    def mismatches(claimed: dict[BesideSplit, float], shown: BesideSplit = kept) -> list[str]:
+        ledger = CheckLedger()
+        count_splits(problem, fixed, ONE_BESIDE_TWO, SplitsClaimed(tuple(splits), claimed, shown), ledger)
+        return [one.what for one in ledger.mismatches]
+
+    assert mismatches(values) == []
+    assert mismatches(values | {BesideSplit(3, 1): 3000.0}) == ["split with 0.3 of the requests on 1"]
+    assert mismatches(values | {kept: math.inf}) == mismatches(values | {kept: 2878.4}) != []
+    assert mismatches({kept: values[kept]}) == ["splits"]
+    assert mismatches(values, BesideSplit(3, 1)) == ["split shown"]
 
 
 def test_a_check_of_both_names_what_a_part_breaks() -> None:

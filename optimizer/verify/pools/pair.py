@@ -8,6 +8,7 @@ Other home: ``costs/pools.py``; docs/disaggregated.md, section 2.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -42,6 +43,12 @@ class Shapes:
         self.problem, self.law, self.wire = problem, PromptLaw(problem), wire_of(problem)
         self._stages = Stages(problem)
         self._known: dict[Group, PoolShape] = {}
+
+    def on(self, problem: Problem) -> Shapes:
+        """The same shapes for a part of the requests on some of the nodes, or of the GPUs of a single node."""
+        other = copy(self)
+        other.problem, other.wire = problem, wire_of(problem)
+        return other
 
     def of(self, group: Group) -> PoolShape:
         """The shape of a group."""

@@ -63,13 +63,16 @@ def open_splits(
 
 
 @sixty_digits()
-def verify_side_by_side(problem: Problem, answer: SideBySideAnswer, seen: BesideSplitsSeen | None) -> Verification:
+def verify_side_by_side(
+    problem: Problem, answer: SideBySideAnswer, seen: BesideSplitsSeen | None, ledger: CheckLedger | None = None
+) -> Verification:
     """Recompute what an answer makes of its parts, each of which was verified by itself.
 
     Args:
         seen: what was found of every other split; None: they were not gone through.
+        ledger: what was compared of the answer already.
     """
-    ledger = CheckLedger()
+    ledger = CheckLedger() if ledger is None else ledger
     joint, pools = answer.joint.objective, answer.pools.objective
     share = Decimal(repr(answer.share))
     split = BesideSplit(round(answer.share * TENTHS), answer.joint_gpus // unit_gpus(problem))

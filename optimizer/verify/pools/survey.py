@@ -47,7 +47,7 @@ class PairsSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class PoolLine:
     """One pool as numbers; a line that breaks a rule of its own is left out."""
 
     strategy: PoolStrategy
@@ -147,6 +147,22 @@ def survey(problem: Problem, shapes: Shapes, fixed: FixedPools, claim: PoolsPair
     lines = sum(1 for some, one in sides for shape in some for _ in placements(problem, shape, one))
     if lines * max(1, len({shape.group.tensor for shape in decode})) > MOST_LINES:
         return None
+    for first, second in lines_joined(problem, shapes, fixed, prefill, decode):
+        pairs += len(first) * len(second)
+        if not first or not second:
+            continue
+        feasible, values, tiers = judged(problem, shapes.wire.latency, first, second)
+        compared += int(feasible.sum())
+        rival = _best(problem, shapes, first, second, feasible, values, tiers, bar, tier)
+        if rival is not None:
+            return PairsSeen(pairs, compared, rival)
+    return PairsSeen(pairs, compared, None)
+
+
+def lines_joined(
+    problem: Problem, shapes: Shapes, fixed: FixedPools, prefill: Sequence[PoolShape], decode: Sequence[PoolShape]
+) -> Iterator[tuple[list[PoolLine], list[PoolLine]]]:
+    """Pools of either side that keep the rules of their own, by what decode shapes receive: any of one with any of the other."""
     receivers: dict[tuple[int, str, str], list[PoolShape]] = {}
     for shape in decode:
         receivers.setdefault((shape.group.tensor, shape.group.weight_format, shape.group.kv_format), []).append(shape)
@@ -165,18 +181,10 @@ def survey(problem: Problem, shapes: Shapes, fixed: FixedPools, claim: PoolsPair
                 problem, shape, fixed.prefill, Crossing(wire, some, sent_times(problem, shape, some))
             )
         ]
-        pairs += len(first) * len(second)
-        if not first or not second:
-            continue
-        feasible, values, tiers = _judged(problem, wire.latency, first, second)
-        compared += int(feasible.sum())
-        rival = _best(problem, shapes, first, second, feasible, values, tiers, bar, tier)
-        if rival is not None:
-            return PairsSeen(pairs, compared, rival)
-    return PairsSeen(pairs, compared, None)
+        yield first, second
 
 
-def _prefill_lines(problem: Problem, shape: PoolShape, fixed: FixedPool, crossing: Crossing) -> Iterator[_Line]:
+def _prefill_lines(problem: Problem, shape: PoolShape, fixed: FixedPool, crossing: Crossing) -> Iterator[PoolLine]:
     mates = shape.together(problem.workload.prompt_tokens)
     if shape.short_of_memory > 0 and "prefill_memory" not in problem.search.disabled_rules:
         return
@@ -187,7 +195,7 @@ def _prefill_lines(problem: Problem, shape: PoolShape, fixed: FixedPool, crossin
             yield line
 
 
-def _decode_lines(problem: Problem, shape: PoolShape, fixed: FixedPool, crossing: Crossing) -> Iterator[_Line]:
+def _decode_lines(problem: Problem, shape: PoolShape, fixed: FixedPool, crossing: Crossing) -> Iterator[PoolLine]:
     slots, off = slots_of(problem, shape, fixed), problem.search.disabled_rules
     limits = problem.requirements
     if shape.short_of_memory > 0 and "decode_memory" not in off:
@@ -212,7 +220,9 @@ def _strategy(shape: PoolShape, count: int, nodes: int, slots: int) -> PoolStrat
     return PoolStrategy(count, group.tensor, group.expert, slots, group.weight_format, group.kv_format, nodes)
 
 
-def _line(problem: Problem, pool: PrefillPool | DecodePool, strategy: PoolStrategy, crossing: Crossing) -> _Line | None:
+def _line(
+    problem: Problem, pool: PrefillPool | DecodePool, strategy: PoolStrategy, crossing: Crossing
+) -> PoolLine | None:
     rate, limits = exact(problem.workload.requests_per_s), problem.requirements
     load = pool.load(rate)
     if load is None or not pool.carries(load):
@@ -233,7 +243,7 @@ def _line(problem: Problem, pool: PrefillPool | DecodePool, strategy: PoolStrate
     else:
         peak = Decimal(0)
     moved = tuple(float(ms) for ms in (crossing.mean, crossing.usual, crossing.longest))
-    return _Line(
+    return PoolLine(
         strategy, pool, float(value.served + value.unserved), _floats(load.times), tuple(left),
         (moved[0], moved[1], moved[2]), float(peak),
     )  # fmt: skip
@@ -243,10 +253,14 @@ def _floats(times: dict[str, Decimal]) -> dict[str, float]:
     return {name: float(ms) for name, ms in times.items()}
 
 
-def _judged(
-    problem: Problem, latency: Decimal, first: Sequence[_Line], second: Sequence[_Line]
+def judged(
+    problem: Problem, latency: Decimal, first: Sequence[PoolLine], second: Sequence[PoolLine], spare: float = 1.0
 ) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    """(keeps every rule with room to spare, objective in ms, tier), (P, D) each."""
+    """(keeps every rule with room to spare, objective in ms, tier), (P, D) each.
+
+    Args:
+        spare: -1: as far as floats can tell instead.
+    """
     limits, off, hardware = problem.requirements, problem.search.disabled_rules, problem.hardware
     weights = weights_of(problem.objective)
     gpus = _both(first, second, lambda line: line.strategy.gpus)
@@ -273,7 +287,7 @@ def _judged(
             if limit.metric == "ttft":
                 total = total + moved[1 if limit.percentile == 50 else 2]
             most = float(planned(limits, limit.limit_ms))
-            fine &= total <= most * (1 - NEAR) - FURTHER_MS
+            fine &= total <= most * (1 - spare * NEAR) - spare * FURTHER_MS
         return fine
 
     feasible &= within([[line.times for line in side] for side in (first, second)])
@@ -298,18 +312,18 @@ def _judged(
     return feasible, values, tiers
 
 
-def _both(first: Sequence[_Line], second: Sequence[_Line], of: Callable[[_Line], float]) -> Floats:
+def _both(first: Sequence[PoolLine], second: Sequence[PoolLine], of: Callable[[PoolLine], float]) -> Floats:
     one, other = ([float(of(line)) for line in side] for side in (first, second))
     total: Floats = np.add.outer(np.array(one), np.array(other))
     return total
 
 
-def _beside(problem: Problem, first: Sequence[_Line], second: Sequence[_Line]) -> NDArray[np.bool_]:
+def _beside(problem: Problem, first: Sequence[PoolLine], second: Sequence[PoolLine]) -> NDArray[np.bool_]:
     """Whether both pools stand spread over all nodes, by what the fullest node of each kind holds."""
     hardware = problem.hardware
     nodes, size = hardware.nodes, hardware.gpus_per_node
 
-    def columns(side: Sequence[_Line]) -> list[Floats]:
+    def columns(side: Sequence[PoolLine]) -> list[Floats]:
         found = []
         for line in side:
             pool = line.strategy
@@ -328,8 +342,8 @@ def _beside(problem: Problem, first: Sequence[_Line], second: Sequence[_Line]) -
 def _best(
     problem: Problem,
     shapes: Shapes,
-    first: Sequence[_Line],
-    second: Sequence[_Line],
+    first: Sequence[PoolLine],
+    second: Sequence[PoolLine],
     feasible: NDArray[np.bool_],
     values: Floats,
     tiers: Floats,
@@ -355,8 +369,8 @@ def _best(
 def _larger_rate(
     problem: Problem,
     shapes: Shapes,
-    first: Sequence[_Line],
-    second: Sequence[_Line],
+    first: Sequence[PoolLine],
+    second: Sequence[PoolLine],
     feasible: NDArray[np.bool_],
     values: Floats,
     bar: float,
@@ -375,5 +389,5 @@ def _larger_rate(
     return None
 
 
-def _words(first: _Line, second: _Line, value: float) -> str:
+def _words(first: PoolLine, second: PoolLine, value: float) -> str:
     return f"prefill {first.strategy.label} + decode {second.strategy.label} is feasible at {value:.9g} ms"
