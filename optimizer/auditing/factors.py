@@ -1,22 +1,22 @@
-"""Judges how many times one thing is another: ``more than twice the bandwidth of the A100``, ``a quarter of a card's memory``.
+"""Judges how many times one thing is another: ``more than twice the bandwidth of the A100``, ``half of the model's context``.
 
-What is compared are facts of two cards, a size said before and the memory of a card, or the cache and the weights as the report gives
-them. A factor in words is rounded freely; it is refuted only if it is off by an eighth.
+Each side is a figure, a quantity of the lexicon, a card (of which it is the fact that the other side is of) or what was said before
+(``compared``). A factor in words is rounded freely; it is refuted only if it is off by an eighth.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from optimizer.auditing.claims import subject_claim, verdict_of
+from optimizer.auditing.compared import pairs_of
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.measures import shown
 from optimizer.auditing.number_words import NUMBER_WORD, NUMBER_WORDS
 from optimizer.auditing.sentences import Sentence
-from optimizer.auditing.situations import on_gpu
 from optimizer.results.audit import Claim
 
 OFF = 0.125
@@ -28,13 +28,17 @@ _WORDS: tuple[tuple[str, float], ...] = (
     (r"(?:three|3) quarters of|drei Viertel (?:des|der|von)|(?:les )?trois quarts (?:de|du)", 0.75),
     (r"(?:two|2) thirds of|zwei Drittel (?:des|der|von)|(?:les )?deux tiers (?:de|du)", 2 / 3),
     (r"(?:a|one) quarter of|ein Viertel (?:des|der|von)|(?:un|le) quart (?:de|du)", 0.25),
+    (r"(?:an|one) eighth of|ein Achtel (?:des|der|von)|(?:un|le) huitième (?:de|du)", 0.125),
+    (r"(?:a|one) sixteenth of|ein Sechzehntel (?:des|der|von)|(?:un|le) seizième (?:de|du)", 0.0625),
+    (r"(?:a|one) fifth of|ein Fünftel (?:des|der|von)|(?:un|le) cinquième (?:de|du)", 0.2),
     (r"(?:a|one) third of|ein Drittel (?:des|der|von)|(?:un|le) tiers (?:de|du)", 1 / 3),
-    (r"half (?:of )?(?:the|as|that|a|an|its|what)|halb so|die Hälfte (?:des|der|von)|la moitié (?:de|du)", 0.5),
+    (r"half (?:of )?(?:the|as|that|a|an|its|what|our)|halb so|die Hälfte (?:des|der|von)|la moitié (?:de|du)", 0.5),
     (r"twice|double|doppelt|zweimal|das Doppelte|deux fois|(?:le )?double", 2.0),
     (r"threefold|triple|dreimal|das Dreifache|trois fois|(?:le )?triple", 3.0),
 )
 _TIMES = re.compile(
-    rf"\b(?P<n>{_NUMBER})\s?(?:times|mal so|fois)\b|\b(?P<m>\d{{1,3}}(?:[.,]\d+)?)\s?[x×](?=\s(?:the|as|more))",
+    rf"\b(?P<n>{_NUMBER})(?:\s(?:times|mal so|fois)|mal so|-?fach\w*|-Fache\w*|fache\w*)\b"
+    rf"|\b(?P<m>\d{{1,3}}(?:[.,]\d+)?)\s?[x×](?=\s(?:the|as|more))",
     re.IGNORECASE,
 )
 _PERCENT = re.compile(
@@ -51,7 +55,6 @@ _ALMOST = re.compile(
     r"\b(?:almost|nearly|just under|less than|not quite|fast|beinahe|knapp|weniger als|presque|près de|moins de)\s(?:as |the )?$",
     re.IGNORECASE,
 )
-_DOES_NOT = re.compile(r"\b(?:not|nicht|kein\w*|pas|would|could|würde|wäre|serait)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,78 +103,77 @@ def factors(text: str) -> list[Factor]:
     return found
 
 
-_FACTS = (
-    ("nvlink", re.compile(r"\bNVLink\b")),
-    ("bandwidth", re.compile(r"\b(?:bandwidth|memory speed|\w*[Bb]andbreite|bande passante|débit mémoire)\b")),
-    ("memory", re.compile(r"\b(?:memory|VRAM|HBM|Speichers?|mémoire)\b")),
+_FOR_EVERY = re.compile(
+    r"\b(?:for (?:each|every|one)|to (?:each|every)|auf (?:jede[rsn]?|ein(?:en|e)?)|pour (?:chaque"
+    r"|une?))\s(?P<of>[^,;.\d]{3,40}?)(?=,?\s(?:the|we|it|there|\d"
+    rf"|{NUMBER_WORD}|der|kommen|liest|on|le|il)\b)",
+    re.IGNORECASE,
 )
+"""``for every output token the service reads five prompt tokens``."""
+
+
+_IS = re.compile(
+    r"(?:\b(?:is|are|be|runs?|comes?|makes?|gives?|offers?|delivers?|has|have|at|of|ist|sind|läuft|hat|haben|also|bis|zum|est|sont|a|ont|fait"
+    r"|font|soit|à|tourne\w*)\b(?:\s[^\W\d]+){0,4}?|[,:;(])\s*$",
+    re.IGNORECASE,
+)
+_AS_MANY = re.compile(
+    r"\s?(?:as many|more|so viele|plus de|autant de)\s(?P<of>[^,;.\d]{3,40}?)\s(?:as|than|wie|als|que)\s", re.IGNORECASE
+)
+"""``eight times as many query heads as KV heads``: both sides stand behind the factor."""
 
 
 def judge_factors(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     """One claim for the factor of a sentence, where what it compares is known."""
-    if sentence.has("past") or sentence.models or _DOES_NOT.search(sentence.text):
+    if sentence.has("past") or sentence.models or sentence.has("negation"):
+        return
+    per = _FOR_EVERY.search(sentence.text)
+    counts = [m for m in sentence.measures if not m.dimension and not m.unit]
+    if per and len(counts) == 1 and counts[0].start > per.end():
+        one = counts[0]
+        said = Factor(one.start, one.end, one.text, one.value, "=", True)
+        yield from _compared(sentence, said, (one.end, len(sentence.text)), per.span("of"), context, own)
         return
     found = factors(sentence.text)
-    if len(found) == 1:
-        yield from (
-            list(_of_two_cards(sentence, found[0], own))
-            or list(_of_a_card(sentence, found[0], context, own))
-            or list(_of_two_parts(sentence, found[0], context))
-        )
-
-
-def _of_two_cards(sentence: Sentence, factor: Factor, own: Situation) -> Iterator[Claim]:
-    """``more than twice the bandwidth of the A100``: a fact of the report's card against that of another."""
-    others = [g for g in sentence.gpus if not any(one.own_hardware for one in on_gpu(own, g))]
-    ours = [g for g in sentence.gpus if g not in others]
-    if len(others) != 1 or len(ours) > 1 or (ours and ours[0].start > others[0].start and factor.start < ours[0].start):
+    if len(found) != 1:
         return
-    dimensions = {m.dimension for m in sentence.measures}
-    named = [name for name, words in _FACTS if words.search(sentence.text)]
-    if "bytes/s" in dimensions:  # "3.35 TB/s from memory": how fast it is, and not how large
-        named = ["bandwidth" if name == "memory" else name for name in named]
-    if not named or not own.own_hardware or dimensions - {"", "%", "bytes", "bytes/s"}:
-        return
-    kinds = list(on_gpu(own, others[0]))
-    sizes = [m for m in sentence.measures if m.dimension == "bytes" and others[0].end <= m.start <= others[0].end + 12]
-    kinds = [one for one in kinds if not sizes or sizes[0].says(one.values["nominal_memory"])] or kinds
-    other = [one.values.get(named[0]) for one in kinds]
-    mine = own.values.get(named[0])
-    values = [mine / one for one in other if one and mine]
-    yield from _judged(
-        sentence, factor, values, f"{named[0].capitalize()}: {own.gpu.name}", f"{others[0].text}", mine, other
+    factor = found[0]
+    behind, before = (factor.end, len(sentence.text)), (0, factor.start)
+    as_many = _AS_MANY.match(sentence.text[factor.end :])
+    if as_many:
+        before, behind = (factor.end, factor.end + as_many.end("of")), (factor.end + as_many.end(), len(sentence.text))
+    yield from (
+        list(_compared(sentence, factor, before, behind, context, own))
+        or list(_of_two_parts(sentence, factor, context))
     )
 
 
-_WHOLE_CARD = re.compile(
-    r"\W*(?:the\s|a\s|an\s|one\s|des\s|dem\s|la\s|)?(?:memory|VRAM|HBM|Speichers?|mémoire)?\s?(?:of|on|einer|der|eines|d'une|d'un|de)?\s?"
-    r"(?:the|a|an|one|a single|einer|une|cette|la)?\s?(?:memory of (?:a|one) |Speichers? (?:einer|der) |mémoire d'une )?$",
-    re.IGNORECASE,
-)
-_BACK = re.compile(
-    r"^\W*(?:that|this|it|which|they|das|dies|es|sie|cela|ce qui|c'est|il|elle|ils|elles)\b", re.IGNORECASE
-)
-_CARDS = re.compile(r"\b(?:card|GPU|Karte|carte)\b", re.IGNORECASE)
+def _compared(
+    sentence: Sentence, factor: Factor, first: tuple[int, int], second: tuple[int, int], context: Context, own: Situation
+) -> Iterator[Claim]:  # fmt: skip
+    """The two sides of a factor, by every meaning that both may have alike."""
+    pairs = list(pairs_of(sentence, first, second, context, own))
+    if not pairs:
+        return
+    ratios = [(a / b, one, other) for one, other in pairs for a in one.values for b in other.values if a and b]
+    verdicts = [factor.holds(ratio) for ratio, *_ in ratios]
+    if True in verdicts:
+        ratio, one, other = ratios[verdicts.index(True)]
+    elif verdicts and None not in verdicts:
+        ratio, one, other = ratios[0]
+    else:
+        return
+    right = True in verdicts
+    if not right and first[0] < factor.start and not _IS.search(sentence.text[: factor.start]):
+        return  # "prompt + half the output": no comparison of the two
+    yield _said_of(sentence, factor, right, ratio, one.words, other.words)
 
 
-def _of_a_card(sentence: Sentence, factor: Factor, context: Context, own: Situation) -> Iterator[Claim]:
-    """``This is a quarter of the memory of one card``: the size said last against the memory of the report's card."""
-    behind = sentence.text[factor.end :]
-    own_card = [g for g in sentence.gpus if any(one.own_hardware for one in on_gpu(own, g))]
-    if (
-        factor.value >= 1
-        or not _BACK.match(sentence.text)
-        or not re.search(r"\b(?:memory|VRAM|HBM|Speicher\w*|mémoire)\b", behind)
-    ):
-        return
-    if not (own_card or _CARDS.search(behind)) or len(own_card) != len(sentence.gpus) or sentence.measures:
-        return
-    line, sizes = context.said.get("sizes", (-9, []))
-    if len(sizes) != 1 or not 0 <= sentence.statement.line - line <= 1:
-        return
-    rooms = [own.values["memory"], own.values["nominal_memory"]]
-    yield from _judged(
-        sentence, factor, [sizes[0] / room for room in rooms], shown(sizes[0], "bytes"), own.gpu.name, sizes[0], rooms
+def _said_of(sentence: Sentence, factor: Factor, right: bool, ratio: float, what: str, than: str) -> Claim:
+    reason = f"{what} is {ratio:.3g} times {than}"
+    reason = reason[0].upper() + reason[1:] + ("." if right else f", not {factor.text.strip()}.")
+    return subject_claim(
+        sentence, verdict_of(right), reason, what, "ratio", factor.relation, f"{ratio:.3g} times", factor.text.strip()
     )
 
 
@@ -191,9 +193,9 @@ def _of_two_parts(sentence: Sentence, factor: Factor, context: Context) -> Itera
     first, second = sorted(places, key=lambda name: places[name])
     sizes = {name: _said(name, sentence, context) for name in places}
     a, b = sizes[first], sizes[second]
-    if a and b:
-        yield from _judged(
-            sentence, factor, [a / b], f"{first}: {shown(a, 'bytes')}", f"{second}: {shown(b, 'bytes')}", a, [b]
+    if a and b and (right := factor.holds(a / b)) is not None:
+        yield _said_of(
+            sentence, factor, right, a / b, f"{first} ({shown(a, 'bytes')})", f"{second} ({shown(b, 'bytes')})"
         )
 
 
@@ -208,25 +210,3 @@ def _said(name: str, sentence: Sentence, context: Context) -> float | None:
             behind = [m for m in sizes if m.start > named.start()]
             return float((behind or sizes)[0].value)
     return None
-
-
-def _judged(
-    sentence: Sentence,
-    factor: Factor,
-    ratios: list[float],
-    what: str,
-    than: str,
-    first: float | None,
-    others: Sequence[float | None],
-) -> Iterator[Claim]:
-    verdicts = {factor.holds(one) for one in ratios}
-    if not ratios or (None in verdicts and True not in verdicts):
-        return
-    right = True in verdicts
-    unit = "bytes/s" if "andwidth" in what or "Nvlink" in what else "bytes"
-    second = next((one for one in others if one), 0.0)
-    words = f"{what} ({shown(first or 0.0, unit)}) is {ratios[0]:.3g} times {than} ({shown(second, unit)})"
-    reason = words[0].upper() + words[1:] + ("." if right else f", not {factor.text}.")
-    yield subject_claim(
-        sentence, verdict_of(right), reason, what, "ratio", factor.relation, f"{ratios[0]:.3g} times", factor.text
-    )

@@ -62,6 +62,8 @@ def about(sentence: Sentence, span: tuple[int, int], context: Context, own: Situ
     named_strategy = False
     others: list[Situation] = []
     for mention in mentioned:
+        if min(n for _, n in mention.degrees) < 1:
+            continue  # "TP0": no strategy
         ours = own.degrees is not None and all(getattr(own.degrees, which) == n for which, n in mention.degrees)
         if ours:
             continue
@@ -77,7 +79,7 @@ def about(sentence: Sentence, span: tuple[int, int], context: Context, own: Situ
 
 _COMPARED_WITH = re.compile(
     r"(?:\b(?:than|compared (?:to|with)|against|versus|vs\.?|as|relative to|als|gegenüber|verglichen mit|wie|que|par rapport à"
-    r"|comparée? à|face à)\s)(?:\w+\s){0,3}?$",
+    r"|comparée? à|face à)\s|\bqu['’]une?\s)(?:\w+\s){0,3}?$",
     re.IGNORECASE,
 )
 
