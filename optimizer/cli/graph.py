@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from optimizer.cli.asking import asks
-from optimizer.cli.options import Decode, OwnPrefill
+from optimizer.cli.options import Decode, OwnPrefill, Share
 from optimizer.questions import codes
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ def graph(
     modules: Annotated[bool, typer.Option("--modules", help="dot: every module instead of one box per stage.")] = False,
     prefill: OwnPrefill = None,
     decode: Decode = None,
+    share: Share = None,
 ) -> None:
     """The execution graph of one decode step: modules, GPUs, collectives, sends and when each runs; of pools, who stands where."""
-    from optimizer.cli.graph_pools import pools_to_draw, write_pools
+    from optimizer.cli.graph_pools import pools_to_draw, write_both, write_pools
     from optimizer.facts.errors import ProblemError
     from optimizer.reading.pools import pools_of
 
@@ -61,9 +62,10 @@ def graph(
         )
     problem: Any = question.problem
     given = {"--sequences": sequences is not None, "--modules": modules}
-    pooled = pools_to_draw(problem, fixed, pools_of(prefill, decode), given, format)
+    pooled = pools_to_draw(problem, fixed, pools_of(prefill, decode), share, given, format)
     if pooled is not None:
-        write_pools(problem, pooled, format, out)
+        write: Any = write_both if hasattr(pooled, "joint") else write_pools
+        write(problem, pooled, format, out)
         return
     if problem.serving != "joint":
         problem = problem.model_copy(update={"serving": "joint"})

@@ -13,17 +13,25 @@ if TYPE_CHECKING:
     from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.problem import Problem
     from optimizer.results.answer import Fixed
+    from optimizer.results.beside_graph import BesideGraph
     from optimizer.results.graph import GraphCheck
     from optimizer.results.pool_graph import PoolGraph
     from optimizer.results.pools import FixedPools
+    from optimizer.results.side_by_side import SideBySideAnswer
 
 
 def pools_to_draw(
-    problem: Problem | InventoryProblem, fixed: Fixed, pools: FixedPools | None, given: dict[str, bool], format: str
+    problem: Problem | InventoryProblem,
+    fixed: Fixed,
+    pools: FixedPools | None,
+    share: float | None,
+    given: dict[str, bool],
+    format: str,
 ) -> Any:
-    """The answer whose pools are to be drawn; None where joint instances are.
+    """The answer whose pools, alone or with joint instances beside them, are to be drawn; None where joint instances alone are.
 
     Args:
+        share: of the requests, what joint instances beside pools are sent.
         given: options of a decode step by name, and whether each was stated.
 
     Raises:
@@ -33,17 +41,21 @@ def pools_to_draw(
     from optimizer.questions.check import check
     from optimizer.questions.solve import solve
     from optimizer.render.progress import LiveLine
+    from optimizer.results.kinds import name_of
 
-    if pools is None and (problem.serving == "joint" or (problem.serving == "any" and fixed.any)):
+    if pools is None and share is None and (problem.serving == "joint" or (problem.serving == "any" and fixed.any)):
         return None
     if problem.serving == "disaggregated" or pools is not None:
         _no_step(given, format)
     found: Any
     with LiveLine() as live:
-        if pools is not None or fixed.any:
-            found = check(problem, fixed, pools=pools, side_by_side=False, progress=live)
+        if pools is not None or fixed.any or share is not None:
+            found = check(problem, fixed, pools=pools, share=share, progress=live)
         else:
-            found = solve(problem, progress=live, repairs=False, side_by_side=False)
+            found = solve(problem, progress=live, repairs=False, side_by_side=hasattr(problem, "hardware"))
+    if name_of(found) == "SideBySideAnswer":
+        _no_step(given, format)
+        return found
     pooled = hasattr(found, "link")
     if not pooled and (found.pools if hasattr(found, "pools") else found.strategy):
         return None
@@ -52,6 +64,38 @@ def pools_to_draw(
         raise typer.Exit(codes.UNDECIDED if found.status == "unknown" else codes.NO)
     _no_step(given, format)
     return found
+
+
+def write_both(problem: Problem, answer: SideBySideAnswer, format: str, out: str | None) -> None:
+    """Draw, check and write joint instances beside pools.
+
+    Raises:
+        typer.Exit: the check disagrees, and nothing is written.
+    """
+    from optimizer.graph.beside import build_beside_graph
+    from optimizer.render.files import write_out
+    from optimizer.render.graph_words import beside_graph_sentences
+    from optimizer.verify.pools.graph_beside import verify_beside_graph
+
+    found = build_beside_graph(problem, answer)
+    checked = verify_beside_graph(problem, answer, found)
+    if checked.passed:
+        write_out(_lines_of_both(found, checked, format), out)
+    keeps_rules = answer.feasible is not False
+    for sentence in beside_graph_sentences(found, checked, keeps_rules=keeps_rules, out=out):
+        typer.echo(sentence, err=True)
+    if not checked.passed:
+        raise typer.Exit(codes.UNDECIDED)
+
+
+def _lines_of_both(found: BesideGraph, checked: GraphCheck, format: str) -> Iterator[str]:
+    if format in ("json", "graphml"):
+        from optimizer.render.beside_graph_data import beside_graphml_lines, beside_json_lines
+
+        return beside_json_lines(found, checked) if format == "json" else beside_graphml_lines(found)
+    from optimizer.render.beside_graph_pictures import beside_dot_lines, beside_mermaid_lines
+
+    return beside_dot_lines(found) if format == "dot" else beside_mermaid_lines(found)
 
 
 def write_pools(problem: Problem | InventoryProblem, answer: Any, format: str, out: str | None) -> None:

@@ -19,6 +19,7 @@ from optimizer.costs.links import exchange_places
 from optimizer.costs.pools import PoolCosts, PoolLink, link_across, link_between
 from optimizer.costs.shapes import Shape
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.hardware import HardwareFacts
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.graph.links import SLOWEST_LAST, group_link
@@ -45,8 +46,17 @@ class _DrawnPart:
     costs: PoolCosts
 
 
-def build_pool_graph(problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer) -> PoolGraph:
+def build_pool_graph(
+    problem: Problem | InventoryProblem,
+    answer: PoolsAnswer | ClusterPoolsAnswer,
+    placement: Placement | None = None,
+    among: HardwareFacts | None = None,
+) -> PoolGraph:
     """The graph of an answer that has pools.
+
+    Args:
+        placement: where they stand, if not by themselves.
+        among: the nodes that they stand on then.
 
     Raises:
         ProblemError: the pools have no room where they would stand.
@@ -55,7 +65,7 @@ def build_pool_graph(problem: Problem | InventoryProblem, answer: PoolsAnswer | 
     if answer.strategy is None or answer.metrics is None:
         raise ValueError("an answer without pools has no graph")
     parts = _parts(problem, answer)
-    drawn = _Drawing(problem, parts, _placement(problem, answer))
+    drawn = _Drawing(problem, parts, placement or _placement(problem, answer), among)
     return PoolGraph(
         problem=problem.name,
         label=answer.label,
@@ -115,13 +125,16 @@ class _Drawing:
         problem: Problem | InventoryProblem,
         parts: dict[tuple[int, str | None], _DrawnPart],
         placement: Placement,
+        among: HardwareFacts | None,
     ) -> None:
         self._parts, self.placed = parts, placement.instances
         self._work, self._model = problem.workload, problem.model
         self._receiver = next(part for (side, _), part in parts.items() if side == 1)
         self._law = self._receiver.costs
         self._places = {
-            gpu.name: link_place(self._part(one).problem.hardware, gpu) for one in self.placed for gpu in one.gpus
+            gpu.name: link_place(among or self._part(one).problem.hardware, gpu)
+            for one in self.placed
+            for gpu in one.gpus
         }
 
     def _part(self, placed: PlacedInstance) -> _DrawnPart:

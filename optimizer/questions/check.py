@@ -210,7 +210,7 @@ def _pools_asked(serving: str, fixed: Fixed, pools: FixedPools | None) -> bool:
         raise ProblemError(
             "--prefill",
             "decides pools; leave out --tp, --dp and the other decisions of joint instances, which stand "
-            "beside pools in check and deploy of hardware: alone",
+            "beside pools on hardware: alone",
         )
     if pools is None and serving == "joint":
         return False

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
+from optimizer.results.beside_graph import BesideGraph
 from optimizer.results.graph import COMMUNICATION, MODULES, Gpu, Graph, GraphCheck, GraphNode, InstanceGraph
 from optimizer.results.pool_graph import PoolGraph
 
@@ -27,7 +28,7 @@ def json_lines(graph: Graph, check: GraphCheck) -> Iterator[str]:
     yield "]}\n"
 
 
-def opening(graph: Graph | PoolGraph, check: GraphCheck) -> str:
+def opening(graph: Graph | PoolGraph | BesideGraph, check: GraphCheck) -> str:
     """The beginning of a document in node-link layout, up to its header."""
     header = graph.header()
     header["verification"] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from optimizer.explain.common.numbers import amount, count, milliseconds
+from optimizer.results.beside_graph import BesideGraph
 from optimizer.results.graph import Graph, GraphCheck, InstanceGraph
 from optimizer.results.pool_graph import PoolGraph
 
@@ -37,6 +38,32 @@ def pool_graph_sentences(graph: PoolGraph, check: GraphCheck, *, keeps_rules: bo
         )
     if not keeps_rules:
         yield "These pools do not keep every rule of the problem; optimizer check says which they break."
+    yield from _checked(check)
+
+
+def beside_graph_sentences(
+    graph: BesideGraph, check: GraphCheck, *, keeps_rules: bool, out: str | None
+) -> Iterator[str]:
+    """The same of joint instances beside pools."""
+    where, pools = f"{out}: " if out is not None else "", graph.pools
+    instances, gpus = len(graph.instances) + len(pools.instances), len(graph.gpus) + len(pools.gpus)
+    yield (
+        f"{where}{graph.problem}, {graph.label}: {count(instances, 'instance')} on {count(gpus, 'GPU')}, {check.edges:,} edges."
+    )
+    yield (
+        f"{graph.share:.0%} of the requests go to {count(len(graph.instances), 'joint instance')} on {count(len(graph.gpus), 'GPU')}, the "
+        f"others to pools on {count(len(pools.gpus), 'GPU')}; shares of instances are of what their part is sent."
+    )
+    first = next(pools.transfers(), None)
+    if first is not None:
+        yield (
+            f"Each request to the pools sends {amount(first.bytes_per_request, 'bytes')} of cache from prefill to decode, counted over "
+            f"{pools.link}: {milliseconds(pools.transfer_ms)} with no other in the way."
+        )
+    if any(instance.exchange_bytes_per_token is None for instance in graph.instances):
+        yield "Experts of the joint instances are sliced among replicas: what these exchange is not drawn."
+    if not keeps_rules:
+        yield "Not every rule of the problem is kept; optimizer check says which one a part breaks."
     yield from _checked(check)
 
 

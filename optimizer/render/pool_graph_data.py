@@ -6,7 +6,7 @@ prefill instance sends ``cache`` to a decode instance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -25,14 +25,21 @@ def pool_json_lines(graph: PoolGraph, check: GraphCheck) -> Iterator[str]:
 
 
 def pool_graphml_lines(graph: PoolGraph) -> Iterator[str]:
-    """The document, line by line; GraphML has no lists (names of nodes are joined by spaces) and leaves out what is not there."""
+    """The document, line by line."""
+    return graphml_of(graph.header(), nodes_of(graph), edges_of(graph))
+
+
+def graphml_of(
+    header: dict[str, Any], nodes: Iterable[dict[str, Any]], edges: Iterable[dict[str, Any]]
+) -> Iterator[str]:
+    """GraphML of plain data: it has no lists (names of nodes are joined by spaces) and leaves out what is not there."""
     import networkx
 
     found = networkx.DiGraph()
-    found.graph.update(graph.header())
-    for node in nodes_of(graph):
+    found.graph.update(header)
+    for node in nodes:
         found.add_node(node.pop("id"), **_flat(node))
-    for edge in edges_of(graph):
+    for edge in edges:
         found.add_edge(edge.pop("source"), edge.pop("target"), **_flat(edge))
     for line in networkx.generate_graphml(found):
         yield f"{line}\n"

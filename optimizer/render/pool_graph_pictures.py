@@ -13,12 +13,12 @@ from optimizer.render.graph_mermaid import MOST_CHARACTERS, MOST_EDGES
 from optimizer.results.pool_graph import CacheTransfer, PoolGraph, PoolInstance
 from optimizer.writing.quoting import dot, mermaid
 
-COLOURS = {"prefill": "#fde9c8", "decode": "#cfe5f7"}
-"""Of the boxes of either pool."""
+COLOURS = {"prefill": "#fde9c8", "decode": "#cfe5f7", "joint": "#dcefd3"}
+"""Of the boxes of either pool, and of joint instances beside them."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Box:
+class PictureBox:
     """What an instance has on a node; ``lines`` are to be read one under the other."""
 
     id: str
@@ -26,13 +26,27 @@ class _Box:
     lines: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class OtherBoxes:
+    """Boxes of instances beside the pools, and what is said of all together in place of the pools' own."""
+
+    title: str
+    nodes: tuple[tuple[str, PictureBox], ...]
+    """Each with the name of its node."""
+    joins: tuple[tuple[str, str], ...]
+    """Boxes of one instance on successive nodes."""
+
+
 class _Picture:
     """Boxes by node, in order of first use, and what joins them."""
 
-    def __init__(self, graph: PoolGraph) -> None:
+    def __init__(self, graph: PoolGraph, others: OtherBoxes | None) -> None:
         self.graph = graph
-        self.nodes: dict[str, list[_Box]] = {}
-        self.joins: list[tuple[str, str]] = []
+        self.title = others.title if others else f"{graph.problem}: {graph.label}"
+        self.nodes: dict[str, list[PictureBox]] = {}
+        for node, box in others.nodes if others else ():
+            self.nodes.setdefault(node, []).append(box)
+        self.joins: list[tuple[str, str]] = [*others.joins] if others else []
         """Boxes of one instance on successive nodes."""
         self._first: dict[str, str] = {}
         sent = {edge.source: edge.bytes_per_s for edge in graph.tensor}
@@ -52,7 +66,7 @@ class _Picture:
                     lines += _figures(instance, sent.get(here[0]) if here else None)
                 else:
                     self.joins.append((before, id))
-                self.nodes.setdefault(node, []).append(_Box(id, instance.pool, tuple(lines)))
+                self.nodes.setdefault(node, []).append(PictureBox(id, instance.pool, tuple(lines)))
                 before = id
 
     def arrows(self) -> Iterator[tuple[str, str, str]]:
@@ -61,10 +75,10 @@ class _Picture:
             yield self._first[transfer.source], self._first[transfer.target], _words(transfer)
 
 
-def pool_dot_lines(graph: PoolGraph) -> Iterator[str]:
+def pool_dot_lines(graph: PoolGraph, others: OtherBoxes | None = None) -> Iterator[str]:
     """The document in DOT, line by line."""
-    picture = _Picture(graph)
-    yield f"digraph {dot(f'{graph.problem}: {graph.label}')} {{\n"
+    picture = _Picture(graph, others)
+    yield f"digraph {dot(picture.title)} {{\n"
     yield "  rankdir=LR;\n  node [shape=box, style=filled, fontname=Helvetica];\n  edge [fontname=Helvetica];\n"
     for node, boxes in picture.nodes.items():
         yield f"  subgraph {dot(f'cluster {node}')} {{\n    label={dot(node)};\n"
@@ -78,13 +92,13 @@ def pool_dot_lines(graph: PoolGraph) -> Iterator[str]:
     yield "}\n"
 
 
-def pool_mermaid_lines(graph: PoolGraph) -> Iterator[str]:
+def pool_mermaid_lines(graph: PoolGraph, others: OtherBoxes | None = None) -> Iterator[str]:
     """The document as a Mermaid flowchart, line by line.
 
     Raises:
         ProblemError: the chart would be larger than Mermaid draws.
     """
-    picture = _Picture(graph)
+    picture = _Picture(graph, others)
     lines = ["flowchart LR\n"]
     for number, (node, boxes) in enumerate(picture.nodes.items()):
         lines.append(f'  subgraph n{number}["{mermaid(node)}"]\n')
@@ -105,7 +119,7 @@ def pool_mermaid_lines(graph: PoolGraph) -> Iterator[str]:
         )
     for pool, colour in COLOURS.items():
         ids = ",".join(box.id for boxes in picture.nodes.values() for box in boxes if box.pool == pool)
-        lines.append(f"  classDef {pool} fill:{colour}\n  class {ids} {pool}\n")
+        lines += [f"  classDef {pool} fill:{colour}\n  class {ids} {pool}\n"] if ids else []
     yield from lines
 
 
@@ -120,22 +134,23 @@ def _figures(instance: PoolInstance, reduced: float | None) -> Iterator[str]:
     tokens = "prompt" if instance.pool == "prefill" else "output"
     yield f"{instance.requests_per_s:,.2f} requests/s, {instance.tokens_per_s_per_rank:,.0f} {tokens} tokens/s a rank"
     if reduced is not None:
-        yield f"all-reduce: {_rate(reduced)} a GPU over {instance.all_reduce_link}"
+        yield f"all-reduce: {rate_words(reduced)} a GPU over {instance.all_reduce_link}"
     if instance.exchange_link is not None:
-        yield f"experts: {_rate(instance.exchange_bytes_per_s)} a GPU over {instance.exchange_link}"
+        yield f"experts: {rate_words(instance.exchange_bytes_per_s)} a GPU over {instance.exchange_link}"
     moved = "sends" if instance.pool == "prefill" else "receives"
     busy = "piles up" if instance.cache_link_busy is None else f"{instance.cache_link_busy:.1%} busy"
     yield (
-        f"{moved} cache: {_rate(instance.cache_bytes_per_s_per_gpu)} of {instance.cache_link_gb_per_s:,.2f} GB/s a GPU, {busy}"
+        f"{moved} cache: {rate_words(instance.cache_bytes_per_s_per_gpu)} of {instance.cache_link_gb_per_s:,.2f} GB/s a GPU, {busy}"
     )
 
 
 def _words(transfer: CacheTransfer) -> str:
     return (
         f"{transfer.bytes_per_request:,} bytes a request, {transfer.requests_per_s:,.2f} requests/s, "
-        f"{_rate(transfer.bytes_per_s)} over {transfer.link}"
+        f"{rate_words(transfer.bytes_per_s)} over {transfer.link}"
     )
 
 
-def _rate(bytes_per_s: float) -> str:
+def rate_words(bytes_per_s: float) -> str:
+    """Bytes in a second."""
     return f"{bytes_per_s / 1e9:,.2f} GB/s"

@@ -17,7 +17,7 @@ from optimizer.results.pool_graph import PoolGpu, PoolGraph, PoolInstance
 from optimizer.results.pools import PoolsAnswer
 from optimizer.verify.common.arithmetic import ceil_ratio, decimal, sixty_digits
 from optimizer.verify.common.ledger import CheckLedger, near
-from optimizer.verify.common.places import GpuStand, link_of
+from optimizer.verify.common.places import GpuStand, Ground, link_of
 from optimizer.verify.pools.graph_parts import WantedPart, parts_of
 from optimizer.verify.pools.graph_traffic import NOISE, PoolTraffic, close, slowest, up
 
@@ -25,7 +25,10 @@ MOST_MISMATCHES = 100
 
 
 def verify_pool_graph(
-    problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer, graph: PoolGraph
+    problem: Problem | InventoryProblem,
+    answer: PoolsAnswer | ClusterPoolsAnswer,
+    graph: PoolGraph,
+    among: Ground | None = None,
 ) -> GraphCheck:
     """Rebuild a graph's claims from the problem and the answer's decisions, and compare.
 
@@ -35,13 +38,14 @@ def verify_pool_graph(
 
     Args:
         graph: its transfers are taken one by one.
+        among: equal nodes that the pools have some GPUs of; None: all nodes are theirs.
     """
     ledger = CheckLedger()
     if answer.strategy is None or answer.metrics is None:
         ledger.that("graph", False, "an answer with pools", "none")
         return GraphCheck(False, ledger.checks, 0, 0, tuple(ledger.mismatches))
     with sixty_digits():
-        edges = _PoolsCheck(ledger, problem, answer, graph).all()
+        edges = _PoolsCheck(ledger, problem, answer, graph, among).all()
     found = tuple(ledger.mismatches[:MOST_MISMATCHES])
     return GraphCheck(not found, ledger.checks, len(graph.gpus) + len(graph.instances), edges, found)
 
@@ -55,9 +59,10 @@ class _PoolsCheck:
         problem: Problem | InventoryProblem,
         answer: PoolsAnswer | ClusterPoolsAnswer,
         graph: PoolGraph,
+        among: Ground | None,
     ) -> None:
         self._ledger, self._problem, self._answer, self._graph = ledger, problem, answer, graph
-        self._parts = {(part.side, part.group): part for part in parts_of(problem, answer)}
+        self._parts = {(part.side, part.group): part for part in parts_of(problem, answer, among)}
         self._receiver = next((part for part in self._parts.values() if part.side == "decode"), None)
         self._gpus: dict[str, list[PoolGpu]] = defaultdict(list)
         self._stands: dict[str, GpuStand] = {}

@@ -83,12 +83,18 @@ class WantedPart:
         )
 
 
-def parts_of(problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer) -> list[WantedPart]:
-    """Every part of both pools of an answer that has them; none on groups that are not there."""
+def parts_of(
+    problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer, among: Ground | None = None
+) -> list[WantedPart]:
+    """Every part of both pools of an answer that has them; none on groups that are not there.
+
+    Args:
+        among: equal nodes that the pools have some GPUs of; None: all nodes are theirs.
+    """
     strategy, metrics, demand = answer.strategy, answer.metrics, exact(problem.workload.requests_per_s)
     found: list[WantedPart] = []
     if isinstance(problem, Problem):
-        shapes, ground = Shapes(problem), Ground("node", problem.hardware.nodes, problem.hardware)
+        shapes, ground = Shapes(problem), among or Ground("node", problem.hardware.nodes, problem.hardware)
         for side in SIDES:
             pool, held = getattr(strategy, side), getattr(metrics, side)
             shape = shapes.of(group_of(pool))
