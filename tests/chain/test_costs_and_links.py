@@ -121,3 +121,26 @@ def test_no_placement_beats_the_bound() -> None:
         crossings += found.crossing
         assert best_value(problem) <= found.bound, seed
     assert crossings > 3
+
+
+def test_the_bound_ends_with_its_time_where_rates_make_very_many_sums() -> None:
+    """From the fuzzer: with rates that hardly divide one another one cross-section took minutes beyond any time limit."""
+    table = {number: 200_003.0 / number**1.003 for number in range(1, 25)}
+    problem = chain_from_dict(
+        {
+            "kind": "chain",
+            "model": {"layers": 32},
+            "cluster": {
+                "types": {"A": {"throughput_tokens_per_s_by_layers": table}},
+                "nodes": [{"name": name, "type": "A"} for name in "ab"],
+            },
+        }
+    )
+    looks = iter([False, *[True] * 1_000])
+    found = upper_bound(scaled(problem), lambda: next(looks))
+    assert not found.entry and found.bound == 2 * 200_003_000 // 32
+    answer = solve_chain(problem, time_limit_s=1)
+    assert answer.verification.passed, answer.verification.mismatches
+    assert answer.bound >= answer.value >= 200_003 / 16**1.003 - 1
+    # The verifier takes the sum of what the nodes can do in one step, by its own method.
+    assert check_bound(problem, answer.proof) is BoundCheck.CONFIRMED and answer.bound < 1.01 * answer.value

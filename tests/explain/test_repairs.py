@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from optimizer import Fixed, check, problem_from_dict, solve
+from optimizer.explain.common.patience import Patience
 from optimizer.explain.common.relaxations import Relaxation
 from optimizer.explain.uniform.infeasible import solved_again
 from optimizer.explain.uniform.least import Least
@@ -158,3 +159,11 @@ def test_a_trade_where_more_requests_need_less() -> None:
     wide = WideSearch(stated, stated.problem())
     for repair in find_repairs(wide, solved_again):
         judge(wide, stated, repair)
+
+
+def test_masks_of_repairs_end_with_their_time() -> None:
+    """From the fuzzer: with very many users the tables of more nodes took minutes beyond any time limit."""
+    _, stated = next(infeasible(range(SEEDS)))
+    wide, late = WideSearch(stated, stated.problem()), Patience(0.0)
+    assert find_repairs(wide, solved_again, patience=late) == () and late.cut
+    assert find_repairs(wide, solved_again)

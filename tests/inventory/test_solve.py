@@ -262,3 +262,12 @@ def test_repairs_that_were_not_tried_for_time_are_said_to_be(monkeypatch: pytest
     monkeypatch.setattr("optimizer.questions.inventory.EXPLAIN_WITHIN_S", 0.0)
     cut = solve_inventory(inventory_from_dict(stated))
     assert cut.status == "infeasible" and not cut.repairs and NOT_ALL_TRIED in cut.explanation
+
+
+@pytest.mark.parametrize("rate", [1e12, 9.3e12, 1e13, 1e15])
+def test_a_demand_beyond_64_bits_is_as_impossible_as_any_other(rate: float) -> None:
+    """From the fuzzer: millionths of 10^13 requests/s are more than CP-SAT's integers hold."""
+    values = random_inventory(0)
+    values["workload"]["requests_per_s"] = rate
+    answer = solve_inventory(inventory_from_dict(values), explain="conflict")
+    assert answer.status == "infeasible" and answer.verification.passed

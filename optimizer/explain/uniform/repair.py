@@ -45,7 +45,12 @@ def find_repairs(
     oracle = Oracle(wide.fixed)
     least = Least(wide.stated, oracle, patience)
     found: list[Repair] = []
-    for relaxations in candidates(wide):
+    wide.patience = least.patience
+    try:
+        tried = candidates(wide)
+    except TimeUpError:
+        return ()
+    for relaxations in tried:
         if len(found) >= most or (len(relaxations) > 1 and len(found) >= ENOUGH):
             break
         try:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from optimizer.costs.shapes import Bools, Ints
+from optimizer.explain.common.patience import Patience
 from optimizer.explain.common.relaxations import Relaxation
 from optimizer.explain.uniform.relaxations import make, relaxations_of
 from optimizer.explain.uniform.thin import GROWTHS, MOST_ROWS, Thinner
@@ -52,6 +53,8 @@ class WideSearch:
         self.relaxations = relaxations_of(stated, problem, fixed, gpus=repairs)
         self.sampled = False
         """Whether rows of the stated question were left out, because there are many; known once masks were asked for."""
+        self.patience = Patience()
+        """Time for ``relaxation_masks``; none has passed as long as nobody sets it."""
         self.skipped: set[str] = set()
         """Search limits that stayed closed for the same reason; known once masks were asked for."""
         off = set(problem.search.disabled_rules)
@@ -204,7 +207,11 @@ class WideSearch:
 
     @cached_property
     def relaxation_masks(self) -> list[int]:
-        """Minimal sets of relaxations, as masks, that together make the problem feasible."""
+        """Minimal sets of relaxations, as masks, that together make the problem feasible.
+
+        Raises:
+            TimeUpError: ``patience`` ended before.
+        """
         bits, found = self.relaxation_bits, []
         rules = {
             rule: bits[relaxation.id]
@@ -232,6 +239,7 @@ class WideSearch:
                 ]
                 if len(moved) < len(facts):
                     continue
+                self.patience.ask()
                 full = [*base, *[relaxation.full for relaxation in moved if relaxation.full]]
                 judged = make(self.stated, *full)
                 loose = make(self.stated, *full, *self._full("limit"), *self._full("candidate"))

@@ -24,6 +24,8 @@ from optimizer.search.chain.instance import ChainInstance
 from optimizer.search.chain.lp import Packing
 
 WEIGHT_SCALE = 10**9
+STATES_A_LOOK = 10_000
+"""Flows through a cross-section that are tried between two looks at the clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +69,18 @@ def upper_bound(instance: ChainInstance, expired: Callable[[], bool]) -> Certifi
     sink = sum(instance.sink)
     low, high = 0, min(source, sink, sum(instance.best_rate(node) for node in range(len(instance.node_type))))
     best = Certificate(high, (0,) * len(instance.rate), entry=True)
+    work = by_work(instance)
+    if work.bound < high:
+        high, best = work.bound, work
     covers: set[Cover] = set()
     # The answer is one of the totals at which a cover stops being enough; from above, each test either proves a smaller
     # bound or shows that this test cannot.
     while low < high and not expired():
         total = (low + high + 1) // 2
-        weights, excluded = _excludes(instance, total, covers)
+        try:
+            weights, excluded = _excludes(instance, total, covers, expired)
+        except _ExpiredError:
+            break
         crossing = not excluded and _excluded_by_links(instance, total, weights[0])
         if excluded or crossing:
             high = total - 1
@@ -80,6 +88,18 @@ def upper_bound(instance: ChainInstance, expired: Callable[[], bool]) -> Certifi
         else:
             low = total
     return best
+
+
+def by_work(instance: ChainInstance) -> Certificate:
+    """The bound of which no cover needs to be looked for: a node does no more layers times tokens than its best number of layers lets it.
+
+    Weighed with that, a shape costs at least what it carries, and so does a cover of a total.
+    """
+    weights = tuple(
+        max((rate * (number + 1) for number, rate in enumerate(table)), default=0) for table in instance.rate
+    )
+    done = sum(weight * count for weight, count in zip(weights, instance.counts, strict=True))
+    return Certificate(done // instance.layers, weights)
 
 
 def _excluded_by_links(instance: ChainInstance, total: int, weights: tuple[int, ...]) -> bool:
@@ -101,8 +121,18 @@ Weights = tuple[tuple[int, ...], int, int]
 """Per node of each type, per stage, per microsecond."""
 
 
-def _excludes(instance: ChainInstance, total: int, covers: set[Cover]) -> tuple[Weights, bool]:
-    """Integer weights, and whether they prove a total impossible; where they do not, the best the test has."""
+class _ExpiredError(Exception):
+    """The time for the bound is over."""
+
+
+def _excludes(
+    instance: ChainInstance, total: int, covers: set[Cover], expired: Callable[[], bool]
+) -> tuple[Weights, bool]:
+    """Integer weights, and whether they prove a total impossible; where they do not, the best the test has.
+
+    Raises:
+        _ExpiredError: before either was known.
+    """
     shapes = _shapes(instance, total)
     if not shapes:
         return ((0,) * len(instance.rate), 0, 0), True
@@ -143,7 +173,7 @@ def _excludes(instance: ChainInstance, total: int, covers: set[Cover]) -> tuple[
         weights = tuple(scaled[: len(kinds)])
         budget = sum(weight * count for weight, count in zip(weights, instance.counts, strict=True))
         budget += stage * (most_stages or 0) + micro * (instance.max_us or 0)
-        cost, cover = cheapest_cover(shapes, total, weights, stage, micro)
+        cost, cover = cheapest_cover(shapes, total, weights, stage, micro, expired)
         excluded = instance.layers * cost > budget
         settled = value >= instance.layers * (1 - 1e-12) and not with_links
         if excluded or settled or cover in known or cost >= WEIGHT_SCALE * (1 - 1e-7):
@@ -165,13 +195,16 @@ def _refit(cover: Cover, shapes: list[_BoundShape], total: int) -> Cover:
 
 
 def cheapest_cover(
-    shapes: list[_BoundShape], total: int, weights: tuple[int, ...], stage: int, micro: int
+    shapes: list[_BoundShape], total: int, weights: tuple[int, ...], stage: int, micro: int, expired: Callable[[], bool]
 ) -> tuple[Fraction, Cover]:
     """The cheapest cross-section that carries a total: exact cost, and one that has it.
 
     States are (cost, flow carried) by ascending cost; one that carries no more than an earlier one is dropped. All
     shapes but the last carry their full rate, which loses nothing: the flow of a fixed set of shapes is a linear program
     with one row.
+
+    Raises:
+        _ExpiredError: rates that hardly divide one another make more states than there was time for.
     """
     fixed = [Fraction(weights[shape.kind], shape.layers) for shape in shapes]
     toll = [Fraction(stage + micro * shape.micros, shape.layers * total) for shape in shapes]
@@ -183,10 +216,14 @@ def cheapest_cover(
     useful = _undominated(shapes, fix, per_flow)
     heap: list[tuple[int, int, int]] = [(0, 0, 0)]
     trail: list[tuple[int, int, int]] = [(-1, -1, 0)]
-    furthest = -1
+    furthest, looked = -1, STATES_A_LOOK
     best: tuple[int, int] | None = None
     while heap:
         cost, negative, at = heappop(heap)
+        if len(trail) > looked:
+            looked = len(trail) + STATES_A_LOOK
+            if expired():
+                raise _ExpiredError
         carried = -negative
         if carried >= total:
             best = (cost, at)

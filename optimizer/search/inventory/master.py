@@ -75,7 +75,9 @@ class Master:
         )
         self.capacity = sum(item.candidate.capacity * item.count for item in self.items)
         self.peak = sum(item.candidate.peak * item.count for item in self.items)
-        self.demand = math.ceil(problem.workload.requests_per_s * MICRO)
+        # A demand beyond all that could stand there is as impossible as any larger one, which CP-SAT's 64 bits may not hold.
+        most = sum(item.candidate.capacity * item.most for item in self.items)
+        self.demand = min(math.ceil(problem.workload.requests_per_s * MICRO), most + 1)
         self.model.add(self.capacity >= self.demand)
         self.model.add(sum(item.count for item in self.items) >= 1)
         for limit in problem.power_limits:
