@@ -58,9 +58,14 @@ def tenths_of(share: float) -> int:
 
 def not_split(problem: Problem) -> str | None:
     """Why joint instances and pools are not tried side by side; None: they are."""
-    preset, hardware = problem.objective.preset, problem.hardware
-    if preset not in BY_TIME:
-        return f"with objective {preset}"
+    if problem.objective.preset not in BY_TIME:
+        return f"with objective {problem.objective.preset}"
+    return not_divided(problem)
+
+
+def not_divided(problem: Problem) -> str | None:
+    """Why GPUs and requests are not divided between joint instances and pools, whatever is made least; None: they can be."""
+    hardware = problem.hardware
     if hardware.nodes > 1 and hardware.nvlink_domain_gpus > hardware.gpus_per_node:
         return "where NVLink domains span nodes"
     if (

@@ -13,7 +13,7 @@ from optimizer.explain.common.numbers import milliseconds
 from optimizer.render.as_json import answer_data
 from optimizer.render.frame import STYLES, print_foot, print_sentences, status_words
 from optimizer.render.pools import pools_data
-from optimizer.render.text import console, model_sentences, rules_lines
+from optimizer.render.text import console, model_sentences, rules_lines, simulation_sentences, simulation_table
 from optimizer.results.answer import SCHEMA_VERSION, Answer
 from optimizer.results.side_by_side import SideBySideAnswer
 
@@ -58,6 +58,11 @@ def print_side_by_side(answer: SideBySideAnswer, *, full: bool = True, launch: S
     print_sentences(out, answer.explanation)
     out.print()
     out.print(_parts(answer))
+    if answer.joint.simulation is not None:
+        out.print(Text("  Of the joint instances, for their share of the requests:"))
+        if full:
+            simulation_table(out, answer.joint.simulation)
+        simulation_sentences(out, answer.joint)
     if full or answer.feasible is False:
         for part in (answer.joint, answer.pools):
             rules_lines(out, part.rules)

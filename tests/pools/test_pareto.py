@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from optimizer.facts.errors import ProblemError
+from optimizer.facts.side_by_side import joint_part, pools_part, splits_of
+from optimizer.questions import pareto_mixes
 from optimizer.questions.pareto import pareto
 from optimizer.questions.solve import solve
 from optimizer.render.pareto import front_data, print_front
@@ -101,8 +103,43 @@ def test_an_inventory_by_price() -> None:
         pareto(cluster_with(serving="any"), ("latency", "gpus"))
 
 
-def test_a_front_of_either_kind_alone_says_so_and_which_points_a_mix_beats() -> None:
+@pytest.mark.parametrize("changes", [pytest.param(NEAR_SATURATION, marks=pytest.mark.long), ONLY_TOGETHER])
+def test_no_mix_beats_a_point_and_none_is_missing(changes: dict[str, Any]) -> None:
+    """Every split, every pair of pools of it, beside each point of its joint instances' front (tests/test_pareto.py)."""
+    problem = problem_with(**changes)
+    every = []
+    for split in splits_of(problem):
+        joint = pareto(joint_part(problem, split), ("latency", "availability", "gpus"), points=1_000).points
+        share = split.tenths / 10
+        for mean, lost, gpus in every_pair(pools_part(problem, split)) if joint else ():
+            for one in joint:
+                both = share * one.request_mean_ms + (1 - share) * mean, share * one.not_served + (1 - share) * lost
+                every.append((*both, one.gpus + gpus))
+    assert every
+    for axes in (("latency", "availability"), ("latency", "gpus"), ("latency", "availability", "gpus")):
+        front = pareto(problem, axes, points=1_000)  # type: ignore[arg-type]
+        assert front.status == "proved" and front.on_front == len(front.points) and not front.mismatches
+        assert all(point.proved and point.verified for point in front.points) and front.covers == ""
+        at = [{"latency": 0, "availability": 1, "gpus": 2}[axis] for axis in axes]
+        slack = np.array([1e-5, RESOLUTION, 0.0])[at]
+        points = np.array([(p.request_mean_ms, p.not_served, p.gpus) for p in front.points])[:, at]
+        for mix in np.array(every)[:, at]:
+            assert (points <= mix + slack).all(axis=1).any(), "a mix is better than every point on some axis"
+        for number, point in enumerate(points):
+            assert not (np.delete(points, number, axis=0) <= point).all(axis=1).any()
+        mixes = [point for point in front.points if " to prefill " in point.label]
+        assert mixes and all(
+            any(
+                abs(one.request_mean_ms - mean) < 1e-5 and abs(one.not_served - lost) < 1e-9 and one.gpus == gpus
+                for mean, lost, gpus in every
+            )
+            for one in mixes
+        )
+
+
+def test_a_front_of_either_kind_alone_says_so_and_which_points_a_mix_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     """docs/disaggregated.md, section 14: the mix of near saturation takes 0.2 · 3,604.50 + 0.8 · 2,082.19 ms, failures counted."""
+    monkeypatch.setattr(pareto_mixes, "MOST_SPLIT_GPUS", 0)
     problem = problem_with(**NEAR_SATURATION)
     front = pareto(problem, ("latency", "availability"))
     assert front.covers == "either kind of instances alone" and front.status == "proved" and not front.mismatches
@@ -117,12 +154,18 @@ def test_a_front_of_either_kind_alone_says_so_and_which_points_a_mix_beats() -> 
     assert plain.covers == ""
 
 
-def test_what_a_mix_alone_keeps_is_not_called_infeasible(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_mix_alone_keeps_is_not_called_infeasible(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impossible = ONLY_TOGETHER | {"requirements": {"tpot_p99_ms": 1}}
+    none = pareto(problem_with(**impossible), ("latency", "gpus"))
+    assert none.status == "infeasible" and "nor do both side by side" in none.proof[-1] and not none.covers
+    monkeypatch.setattr(pareto_mixes, "MOST_SPLIT_GPUS", 0)
     front = pareto(problem_with(**ONLY_TOGETHER), ("latency", "gpus"))
     assert front.status == "unknown" and not front.points and "2,874 ms in the mean" in front.proof[-1]
     print_front(front)
     assert "no front of either kind of instances alone" in capsys.readouterr().out
-    none = pareto(problem_with(**ONLY_TOGETHER | {"requirements": {"tpot_p99_ms": 1}}), ("latency", "gpus"))
+    none = pareto(problem_with(**impossible), ("latency", "gpus"))
     assert none.status == "infeasible" and "no split of requests and GPUs keeps every rule" in none.proof[-1]
     untried = pareto(problem_with(**ONLY_TOGETHER | {"objective": "throughput"}), ("latency", "gpus"))
     assert untried.status == "unknown" and untried.covers
