@@ -39,11 +39,21 @@ _BOTH_WAYS = re.compile(
 )
 
 _CARRIES = re.compile(
-    r"\s(?:\w+\s){0,2}?(?:carries|carry|transports?|transporte|moves?|trägt|tragen|transportiert|überträgt|übertragen|bewegt"
+    r",?\s(?:\w+\s){0,2}?(?:exchange|exchanges|see each other at|reach each other at|talk(?: to each other)? at|tauschen"
+    r"|échangent|carries|carry|transports?|transporte|moves?|trägt|tragen|transportiert|überträgt|übertragen|bewegt"
     r"|fait passer|véhicule)\s(?:about\s|some\s|rund\s|etwa\s|environ\s|up to\s|bis zu\s|jusqu'à\s)?",
     re.IGNORECASE,
 )
 """``a link of 25 Gbit/s carries 3.1 GB/s``: more than that it cannot."""
+_EXCHANGE = re.compile(r"\b(?:exchanges?|see each other|reach each other|talk|tauschen|échangent)\b", re.IGNORECASE)
+"""What both ends of a link do at its rate; it may carry less."""
+_LESS = re.compile(
+    r"\b(?:effective\w*|in practice|usable|net|realistic\w*|per (?:GPU|card)|each|effektiv\w*|praktisch|nutzbar\w*|netto"
+    r"|je (?:GPU|Karte)|en pratique"
+    r"|utile\w*|par carte|only|at least|about half|of which|NVLink|PCIe|memory)\b",
+    re.IGNORECASE,
+)
+"""What is carried may be less than the link's rate."""
 _SEVERAL = re.compile(r"\d\s?[×x*]\s?$|\b(?:two|four|eight|zwei|vier|acht|deux|quatre|huit)\b", re.IGNORECASE)
 
 _NEARLY = re.compile(
@@ -77,7 +87,13 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
         )
         explicit = explicit or bool(_BRACKET_AFTER_NOUN.fullmatch(gap))
         if in_bytes and _CARRIES.fullmatch(gap) and not _SEVERAL.search(sentence.text[: first.start]):
-            if first.value * 1.02 < second.value and not _BOTH_WAYS.search(sentence.text) and not second.hedged:
+            wrong = first.value * 1.02 < second.value or (
+                second.value * 1.1 < first.value
+                and _EXCHANGE.search(gap)
+                and not _LESS.search(sentence.text)
+                and not sentence.has("achieved")
+            )
+            if wrong and not _BOTH_WAYS.search(sentence.text) and not second.hedged:
                 expected = _as(first, second)
                 reason = f"{first.text} is {expected}, not {second.text}."
                 yield figure_claim(sentence, "refuted", reason, second, expected, "unit conversion")

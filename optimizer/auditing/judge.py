@@ -19,8 +19,10 @@ from optimizer.auditing.divisions import judge_divisions
 from optimizer.auditing.factors import judge_factors
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.figures import judge_figures
+from optimizer.auditing.format_savings import judge_format_savings
 from optimizer.auditing.forms import Judge, with_form
 from optimizer.auditing.implied import judge_implied
+from optimizer.auditing.in_progress import judge_in_progress, judge_together
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.launch import judge_commands
 from optimizer.auditing.layer_kinds import judge_layer_kinds
@@ -121,7 +123,8 @@ def judged(context: Context) -> dict[int, list[SentenceClaim]]:
     before: tuple[int, tuple[tuple[int, int, Mention], ...]] = (0, ())
     for statement in statements:
         if statement.readable and _is_prose(statement) and statement.line not in context.command_lines:
-            for sentence in sentences_of(statement, words, context.language(statement)):
+            columns = frozenset(variants.of_column.get((statement.section, statement.header), ()))
+            for sentence in sentences_of(statement, words, context.language(statement), columns):
                 if len(sentence.measures) > MOST_FIGURES:
                     continue
                 meant = None if sentence.strategies else variants.meant(statement, sentence.text, sentence.column)
@@ -131,8 +134,6 @@ def judged(context: Context) -> dict[int, list[SentenceClaim]]:
                     meant = variants.meant(statement, sentence.text)
                 if meant:
                     sentence = replace(sentence, strategies=(meant, *sentence.strategies))
-                    if sentence.column and variants.of_column.get((statement.section, statement.header)):
-                        sentence = replace(sentence, firm=True)  # its column says whose figures they are
                 elif not sentence.strategies and THAT_ONE.match(sentence.text) and statement.line - before[0] <= 1:
                     sentence = replace(sentence, strategies=before[1])
                 before = (statement.line, sentence.strategies)
@@ -205,6 +206,9 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_cached_lengths(sentence, context, own)
     said += judge_layer_kinds(sentence, context, own)
     said += judge_worked_words(sentence, own)
+    said += judge_in_progress(sentence, own)
+    said += judge_together(sentence)
+    said += judge_format_savings(sentence, own)
     said += judge_stated_factors(sentence)
     said += judge_all_lost(sentence, own)
     taken = {claim.stated for claim in said if claim.stated}

@@ -238,9 +238,9 @@ def sequence_counts(sentence: Sentence, measure: Measure) -> list[float]:
         if re.match(
             r"[\s-]*(?:full |concurrent |such |running |parallel |active |gleichzeitige |parallele |solcher? |volle "
             r"|simultanées? )*(?:sequences?|requests?|users?|conversations?|sessions?|slots|Sequenzen|Anfragen"
-            r"|Gespräche|séquences|requêtes|conversations|[×x]\s?\d)",
+            r"|Gespräche|séquences|requêtes|conversations|[×x]\s?\d[\d.,]*(?!\s?[×x\d.,]))",
             after,
-        ):
+        ) and not re.search(r"[×x]\s?$", sentence.text[: other.start]):
             found.append(other.value)
     return found
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from optimizer.auditing.claims import subject_claim, verdict_of
 from optimizer.auditing.facts import Situation
+from optimizer.auditing.failed import degrees_meant
 from optimizer.auditing.lexicon import Lexicon
 from optimizer.auditing.measures import measures
 from optimizer.auditing.sentences import Sentence
@@ -52,6 +53,7 @@ _WHOLE = re.compile(r"^\W*(?:out )?(?:of|from|von|vom|aus|de|des|du|sur)\s", re.
 def judge_proportions(sentence: Sentence, own: Situation, lexicon: Lexicon) -> Iterator[Claim]:
     """Proportions of the report's own model and strategy."""
     yield from _multiples(sentence)
+    yield from _one_or_other(sentence, own)
     if sentence.has("hypothetical") or sentence.has("past") or sentence.models or sentence.strategies:
         return
     yield from _heads(sentence, own)
@@ -93,6 +95,27 @@ def _multiples(sentence: Sentence) -> Iterator[Claim]:
         f"{int(whole)}",
         "multiple",
     )
+
+
+_ONE_OR_OTHER = re.compile(r"\b(?P<low>[1-9]\d{0,2})\s(?:or|oder|ou)\s(?P<high>\d{1,3})\b(?!\s?[%GMKT])")
+_LAYERS = re.compile(r"\b(?:layers?|Schichten|couches)\b", re.IGNORECASE)
+_HELD = re.compile(r"\b(?:stages?|GPUs?|cards?|ranks?|Stufen?|Karten?|étages?|cartes?)\b", re.IGNORECASE)
+
+
+def _one_or_other(sentence: Sentence, own: Situation) -> Iterator[Claim]:
+    """``each stage has 30 or 31 layers``: two neighbouring counts, of stages that differ by a layer."""
+    found = _ONE_OR_OTHER.search(sentence.text)
+    degrees = degrees_meant(sentence, own)
+    if not found or degrees is None or degrees.pp < 2 or sentence.models or sentence.has("past"):
+        return
+    low, high = int(found["low"]), int(found["high"])
+    if high != low + 1 or not (_LAYERS.search(sentence.text) and _HELD.search(sentence.text)):
+        return
+    layers, stages = own.model.layers, degrees.pp
+    right = low == layers // stages and layers % stages > 0
+    each = f"{layers // stages} or {layers // stages + 1}" if layers % stages else f"{layers // stages}"
+    reason = f"{layers} layers over {stages} stages are {each} each" + ("." if right else f", not {found.group()}.")
+    yield _say(sentence, right, reason, found.group(), each, degrees.label, "layers")
 
 
 _STAGES_OF = re.compile(

@@ -112,10 +112,16 @@ class Sentence:
         return bool(self.terms_in(start, len(self.text) if end is None else end, kind))
 
 
-def sentences_of(statement: Statement, lexicon: Lexicon, language: str) -> list[Sentence]:
-    """The sentences of a statement; a table row gives one for every cell that a heading names."""
+def sentences_of(
+    statement: Statement, lexicon: Lexicon, language: str, variants: frozenset[int] = frozenset()
+) -> list[Sentence]:
+    """The sentences of a statement; a table row gives one for every cell that a heading names.
+
+    Args:
+        variants: columns whose headings only name the variant that their figures are of.
+    """
     if statement.kind == "row":
-        return _cells(statement, lexicon, language)
+        return _cells(statement, lexicon, language, variants)
     return [_sentence(statement, text, lexicon, language) for text in _split(statement.text)]
 
 
@@ -232,7 +238,7 @@ def _slashed(title: str, cell: str) -> tuple[str, ...]:
     return f"{first.strip()} {noun}: {figures['first']}", f"{second.strip()} {noun}: {figures['second']}"
 
 
-def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Sentence]:
+def _cells(statement: Statement, lexicon: Lexicon, language: str, variants: frozenset[int]) -> list[Sentence]:
     """``Title: value`` for plain value columns, ``header of title: value`` where the heading says what the column holds."""
     title = statement.cells[0] if statement.cells else ""
     found: list[Sentence] = []
@@ -247,7 +253,8 @@ def _cells(statement: Statement, lexicon: Lexicon, language: str) -> list[Senten
             found += [_sentence(statement, text, lexicon, language, place == 1, place) for text in slashed]
             continue
         plain = (
-            bool(_PLAIN_HEADER.match(header.strip()))
+            place in variants
+            or bool(_PLAIN_HEADER.match(header.strip()))
             or len(statement.cells) == 2
             or _only_figure(statement, place, lexicon)
         )
