@@ -10,7 +10,7 @@ from optimizer.deployment.losses import may_lose
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.results.answer import Answer, CheckAnswer, Metrics, ObjectiveResult, RuleResult
-from optimizer.results.cluster_pools import ClusterPoolsAnswer, ClusterPoolsStrategy, GroupPool
+from optimizer.results.cluster_pools import ClusterPoolsAnswer, ClusterPoolsStrategy
 from optimizer.results.inventory import InventoryAnswer, stage_problems
 from optimizer.results.place_pools import ROLES, place_cluster_pools, place_pools
 from optimizer.results.placement import GpuPlace, PlacedInstance, Placement, place_evenly
@@ -104,13 +104,11 @@ def chosen_of_cluster_pools(problem: InventoryProblem, answer: ClusterPoolsAnswe
     What may be away at once is not worked out for them: nothing may be evicted.
 
     Raises:
-        ValueError: the answer has no pools, they find no room, or a part is to be sent more or less than its instances in turn are.
+        ValueError: the answer has no pools, or they find no room.
     """
     if answer.strategy is None:
         raise ValueError("the answer has no pools")
     sides = answer.strategy.prefill, answer.strategy.decode
-    for role, parts in zip(ROLES, sides, strict=True):
-        _takes_turns(role, parts)
     groups = [problem.group(part.group) for parts in sides for part in parts]
     roles = tuple(role for role, parts in zip(ROLES, sides, strict=True) for _ in parts)
     broken = _broken(answer.rules)
@@ -128,17 +126,6 @@ def chosen_of_cluster_pools(problem: InventoryProblem, answer: ClusterPoolsAnswe
         (),
         answer.link,
     )
-
-
-def _takes_turns(role: str, parts: Sequence[GroupPool]) -> None:
-    """Raises ``ValueError``: a router that takes turns among the instances would not send each part its share."""
-    every = sum(part.pool.instances for part in parts)
-    if any(abs(part.share * every - part.pool.instances) > 1e-9 for part in parts):
-        sent = " and ".join(f"{part.share:.0%} to {part.label}" for part in parts)
-        raise ValueError(
-            f"the {role} pool is sent {sent}, and the engines' routers take turns among instances, whatever they are; a pool whose "
-            "parts are sent as many requests as they have instances can be launched (check it with --prefill or --decode group=NAME)"
-        )
 
 
 def _by_part(placement: Placement, strategy: ClusterPoolsStrategy) -> Placement:

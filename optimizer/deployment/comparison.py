@@ -68,21 +68,25 @@ def _engine(service: Service, planned: int, seen: Seen, engine: Engine) -> list[
     return rows
 
 
-def compare_up(service: Service, up: tuple[int, int] | None) -> PlanDifference:
-    """Instances up, by the router's word; of pools beside joint instances it knows their own routers."""
-    count = len(service.of_role("")) + len(service.routers) if service.beside else len(service.engines)
+def compare_up(service: Service, up: tuple[int, int] | None, of_pools: int = 0) -> PlanDifference:
+    """Instances up, by the router's word; where it deals requests by share it knows joint instances, and routers of pools.
+
+    Args:
+        of_pools: routers of pools on each node with routers.
+    """
+    count = len(service.of_role("")) + of_pools * len(service.routers) if service.dealt else len(service.engines)
     if up is None:
         return PlanDifference("router", "instances up", str(count), "not told", None if count == 1 else False)
     return PlanDifference("router", "instances up", str(count), f"{up[0]} of {up[1]}", up == (count, count))
 
 
 def compare_pools_up(service: Service, up: Mapping[str, tuple[int, int]] | None) -> list[PlanDifference]:
-    """Instances of each pool that are up, by the word of the engine's own router, which may stand elsewhere beside joint instances."""
+    """Instances of each pool that are up, by the word of the engine's own routers, which may stand elsewhere where nginx is before them."""
     rows = []
     for role in service.roles:
         count, found = len(service.of_role(role)), None if up is None else up[role]
         said = "not told" if found is None else f"{found[0]} of {found[1]}"
-        same = None if found is None and service.beside else found == (count, count)
+        same = None if found is None and service.dealt else found == (count, count)
         rows.append(PlanDifference("router", f"{role} instances up", str(count), said, same))
     return rows
 

@@ -8,7 +8,7 @@ from optimizer.deployment.limits import STOP_S, start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import AMD, CACHE
 from optimizer.deployment.pool_router import IMAGE as POOL_IMAGE
-from optimizer.deployment.pool_router import READY, install, name_of_router, port_of
+from optimizer.deployment.pool_router import READY, PoolRouting, install, routings
 from optimizer.deployment.router import IMAGE
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.shell import ROUTE, SUPERVISE, SUPERVISOR, router_files, supervisor_files
@@ -26,9 +26,8 @@ def compose_files(service: Service) -> dict[str, str]:
     for node in service.nodes:
         services = {engine.instance.name: _engine(service, engine, number, node) for engine, number in service.on(node)}
         if node in service.routers:
-            if service.pooled:
-                services[name_of_router(service)] = _pool_router(service)
-            if service.beside or not service.pooled:
+            services |= {one.name: _pool_router(service, one) for one in routings(service)}
+            if service.dealt or not service.pooled:
                 services["router"] = _router()
         document = {"services": services, "volumes": {"huggingface": {}}}
         files[f"compose-{service.host(node)}.yaml"] = yaml_text(document, title=service.title)
@@ -49,9 +48,9 @@ def _router() -> dict[str, Any]:
     }
 
 
-def _pool_router(service: Service) -> dict[str, Any]:
-    ask = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{port_of(service)}{READY}', timeout=5)"
-    script = f"start-{name_of_router(service)}.sh"
+def _pool_router(service: Service, routing: PoolRouting) -> dict[str, Any]:
+    ask = f"import urllib.request as u; u.urlopen('http://127.0.0.1:{routing.port}{READY}', timeout=5)"
+    script = f"start-{routing.name}.sh"
     return {
         "image": POOL_IMAGE,
         "entrypoint": ["bash", "-c", f"{install(service)} && exec bash {LAUNCH}/{script} run"],

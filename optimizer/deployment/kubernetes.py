@@ -18,7 +18,7 @@ from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import products_of
 from optimizer.deployment.pods import LEAVE_S, SETTINGS, pod, weights_claim
 from optimizer.deployment.pool_router import IMAGE as POOL_IMAGE
-from optimizer.deployment.pool_router import install, router_words
+from optimizer.deployment.pool_router import READY, PoolRouting, dealt, install, part_name, router_words, routings
 from optimizer.deployment.programs import program
 from optimizer.deployment.router import IMAGE, ToServer, router_conf, start_router
 from optimizer.deployment.service import Engine, Service
@@ -44,13 +44,15 @@ def kubernetes_files(service: Service) -> dict[str, str]:
     app = service_name(service.name)
     files = {"engines.yaml": yaml_text(*engine_manifests(service), title=service.title)}
     # A router before both parts knows each joint instance: no other is needed before them.
-    if service.routed and (service.pooled or not service.fronted):
-        routing = (
-            _pool_router(service, app)
-            if service.pooled
-            else nginx_router(service, app, servers_of(service), len(service.engines))
-        )
-        files["router.yaml"] = yaml_text(*routing, title=service.title)
+    if service.pooled:
+        routers = [one for routing in routings(service) for one in _pool_router(service, app, routing)]
+        if service.uneven and not service.fronted:
+            servers = pool_servers(service)
+            routers += nginx_router(service, app, servers, len(servers), dealt(service))
+        files["router.yaml"] = yaml_text(*routers, title=service.title)
+    elif service.routed and not service.fronted:
+        routers = nginx_router(service, app, servers_of(service), len(service.engines))
+        files["router.yaml"] = yaml_text(*routers, title=service.title)
     return files
 
 
@@ -84,6 +86,15 @@ def servers_of(service: Service) -> list[tuple[str, int]]:
     return [
         (f"{name_of(app, groups, number)}-engines:{SERVICE_PORT}", engines[0].weight)
         for number, engines in enumerate(groups)
+    ]
+
+
+def pool_servers(service: Service) -> list[ToServer]:
+    """The same of the routers of pools."""
+    app = service_name(service.name)
+    return [
+        (f"{app}-{one.name}:{SERVICE_PORT}", 1, part_name(service, number), READY)
+        for number, one in enumerate(routings(service))
     ]
 
 
@@ -242,8 +253,8 @@ def budgets(service: Service, app: str) -> list[dict[str, Any]]:
     return found
 
 
-def _pool_router(service: Service, app: str) -> list[dict[str, Any]]:
-    """The engine's own router, with every instance by the name of its leader."""
+def _pool_router(service: Service, app: str, routing: PoolRouting) -> list[dict[str, Any]]:
+    """The engine's own router, with every instance that it knows by the name of its leader."""
 
     groups = groups_of(service)
 
@@ -253,25 +264,34 @@ def _pool_router(service: Service, app: str) -> list[dict[str, Any]]:
         return f"{name}-{place}.{name}.{service.options.namespace}:{SERVICE_PORT}"
 
     script = "\n".join(
-        [*script_head(service), f"{install(service)} || exit 1", *call(router_words(service, address), {}), ""]
+        [
+            *script_head(service),
+            f"{install(service)} || exit 1",
+            *call(router_words(service, replace(routing, port=SERVICE_PORT), address), {}),
+            "",
+        ]
     )
     ready = {"httpGet": {"path": "/readiness", "port": "http"}, "periodSeconds": 5}
     container = {"name": "router", "image": POOL_IMAGE, "startupProbe": {**_ALIVE, "failureThreshold": 60}}
-    return _deployed(service, app, {"start-router.sh": script}, container, ready)
+    return _deployed(service, app, {"start-router.sh": script}, container, ready, routing.name)
 
 
 def nginx_router(
-    service: Service, app: str, servers: Sequence[ToServer], count: int, joint_share: Fraction = Fraction(0)
+    service: Service,
+    app: str,
+    servers: Sequence[ToServer],
+    count: int,
+    shares: Sequence[tuple[str, Fraction]] = (),
 ) -> list[dict[str, Any]]:
-    """nginx in front of engines, or of joint instances and the router of pools.
+    """nginx in front of engines, or of joint instances and routers of pools.
 
     Args:
         count: of addresses that may be up.
-        joint_share: of the requests, what joint instances beside pools are sent; 0 where there is one kind.
+        shares: (part, of all requests) where requests are dealt between parts.
     """
-    started = start_router(servers, drain_s=DRAIN_S, every_address=True, joint_share=joint_share)
+    started = start_router(servers, drain_s=DRAIN_S, every_address=True, dealt=shares)
     files = {
-        "router.conf": router_conf(SERVICE_PORT, count, parts=bool(joint_share)),
+        "router.conf": router_conf(SERVICE_PORT, count, parts=bool(shares)),
         "start-router.sh": "\n".join([*script_head(service, ROUTED), *started, ""]),
         ROUTE: program(ROUTE),
     }
@@ -280,11 +300,16 @@ def nginx_router(
 
 
 def _deployed(
-    service: Service, app: str, files: dict[str, str], container: dict[str, Any], ready: dict[str, Any]
+    service: Service,
+    app: str,
+    files: dict[str, str],
+    container: dict[str, Any],
+    ready: dict[str, Any],
+    name: str = "router",
 ) -> list[dict[str, Any]]:
     """Routers that run ``start-router.sh`` of these files, on different nodes, with a Service and a budget of their own."""
-    labels = labels_of(app, "router")
-    metadata = {"name": f"{app}-router", "namespace": service.options.namespace, "labels": labels}
+    labels = labels_of(app, name)
+    metadata = {"name": f"{app}-{name}", "namespace": service.options.namespace, "labels": labels}
     # A changed list of engines starts the routers anew, one after the other.
     checksum = sha256("\0".join(files.values()).encode()).hexdigest()
     container = {
@@ -312,7 +337,7 @@ def _deployed(
                     "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": apart}},
                     "containers": [container],
                     "terminationGracePeriodSeconds": LEAVE_S + STOP_S,
-                    "volumes": [{"name": "launch", "configMap": {"name": f"{app}-router"}}],
+                    "volumes": [{"name": "launch", "configMap": {"name": f"{app}-{name}"}}],
                 },
             },
         },

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from optimizer.deployment.command import joined
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.pool_router import name_of_router, port_of
+from optimizer.deployment.pool_router import percent, routings
 from optimizer.deployment.service import Service
 from optimizer.facts.text import visible
 
@@ -28,10 +28,10 @@ def plan_lines(service: Service, files: Mapping[str, str]) -> list[str]:
             of = f" (part {number + 1} of {len(engine.launch.parts)})" if len(engine.launch.parts) > 1 else ""
             lines.append(f"  {visible(engine.instance.name)}{of}: {where}{serves}")
         if node in service.routers and not chosen_there:
-            if service.beside:
-                lines.append(
-                    f"  {name_of_router(service)}: port {port_of(service)}, before {_of_pools(service)} instances"
-                )
+            if service.dealt:
+                lines += [
+                    f"  {one.name}: port {one.port}, before {len(one.engines)} instances" for one in routings(service)
+                ]
             lines.append(f"  router: port {SERVICE_PORT}, before {len(service.engines)} instances{_dealt(service)}")
     if service.fronted and not service.pooled:
         lines.append(f"the router before both parts knows each of {len(service.engines)} instances")
@@ -52,10 +52,10 @@ def plan_lines(service: Service, files: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _of_pools(service: Service) -> int:
-    return len(service.engines) - len(service.of_role(""))
-
-
 def _dealt(service: Service) -> str:
-    share = float(service.joint_share)
-    return f", {share:.0%} of requests to joint ones and {1 - share:.0%} to pools" if service.beside else ""
+    if not service.dealt:
+        return ""
+    sent = [(one.name, one.share) for one in routings(service)]
+    if service.beside:
+        sent.insert(0, ("joint ones", service.joint_share))
+    return f"; of the requests {' and '.join(f'{percent(share)} to {name}' for name, share in sent)}"

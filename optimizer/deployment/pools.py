@@ -7,7 +7,7 @@ from typing import cast
 
 from optimizer.deployment.chosen import chosen_of_cluster_pools, chosen_of_pools
 from optimizer.deployment.options import resolve_options
-from optimizer.deployment.pool_router import install, router_words
+from optimizer.deployment.pool_router import install, percent, router_words, routings
 from optimizer.deployment.service import Engine, Service, build_service
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
@@ -32,8 +32,10 @@ def pools_launch_lines(
     except (ProblemError, ValueError) as error:
         return (f"Not launched as it is: {error}",)
     said = [_line(service, role) for role in service.roles]
-    words = router_words(service, lambda engine: f"{engine.launch.head}:{engine.port}")
-    said.append(f"Route: {' '.join(shlex.quote(word) for word in words)} ({install(service)})")
+    for one in routings(service):
+        words = router_words(service, one, lambda engine: f"{engine.launch.head}:{engine.port}")
+        of = f" {percent(one.share)}" if service.dealt else ""
+        said.append(f"Route{of}: {' '.join(shlex.quote(word) for word in words)} ({install(service)})")
     return (*said, "optimizer deploy writes the scripts of every node, each instance with GPUs and ports of its own.")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from optimizer.deployment.limits import start_limit_s
 from optimizer.deployment.options import POOL_TARGETS, SERVICE_PORT
-from optimizer.deployment.pool_router import install, port_of, router_of
-from optimizer.deployment.service import Service
+from optimizer.deployment.pool_router import install, percent, router_of, routings
+from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.shell import NIXL
 from optimizer.engines.registry import engine_of
 from optimizer.engines.transfer import transfer_of
@@ -35,10 +37,7 @@ def section(service: Service) -> list[str]:
     if not service.pooled:
         return []
     options, router = service.options, router_of(service)
-    counts = " and ".join(
-        f"{len(service.of_role(role))} {role} {'instance' if len(service.of_role(role)) == 1 else 'instances'}"
-        for role in service.roles
-    )
+    counts = " and ".join(_counted(service.of_role(role), role) for role in service.roles)
     said = {
         "llm-d": "llm-d's router",
         "dynamo": "Dynamo's frontend",
@@ -74,20 +73,28 @@ def section(service: Service) -> list[str]:
 
 
 def _dealt(service: Service) -> list[str]:
-    """How requests are dealt between joint instances and pools, where both are."""
-    if not service.beside:
+    """How nginx deals requests between joint instances and pools, or between routers of pools whose parts are sent shares of their own."""
+    if not service.dealt or (service.options.in_pods and not service.uneven):
         return []
-    joint, share = service.of_role(""), float(service.joint_share)
+    joint = service.of_role("")
+    port = "" if service.options.in_pods else f" (port {SERVICE_PORT})"
+    sent = [f"{percent(service.joint_share)} to the {_counted(joint, 'joint')}"] if joint else []
+    for one in routings(service):
+        known = f"{_counted(one.prefill, 'prefill')}, {_counted(one.decode, 'decode')}"
+        where = "" if service.options.in_pods else f", port {one.port}"
+        sent.append(f"{percent(one.share)} to {one.name} ({known}{where})")
     return [
         "",
-        "## Joint instances beside pools",
+        "## Joint instances beside pools" if joint else "## Shares",
         "",
-        f"nginx (port {SERVICE_PORT}) deals requests at random: {share:.0%} to the {len(joint)} joint "
-        f"{'instance' if len(joint) == 1 else 'instances'}, {1 - share:.0%} to the router of the pools (port {port_of(service)}). Each "
-        "part keeps its share while any of its servers is up, as the answer counts; a part that is down as a whole leaves its requests "
-        "to the other, which may then be slower than stated. The table above has shares of all requests: each that the pools get "
-        "meets one prefill and one decode instance.",
+        f"nginx{port} deals requests at random: {'; '.join(sent)}. Each part keeps its share while any of its servers is up, as the answer "
+        "counts; a part that is down as a whole leaves its requests to the others, which may then be slower than stated. The table above "
+        "has shares of all requests: each that the pools get meets one prefill and one decode instance.",
     ]
+
+
+def _counted(engines: Sequence[Engine], kind: str) -> str:
+    return f"{len(engines)} {kind} {'instance' if len(engines) == 1 else 'instances'}"
 
 
 def _devices(service: Service) -> str:

@@ -122,7 +122,7 @@ def _start(service: Service) -> list[str]:
 
 def _entrance(service: Service) -> list[str]:
     """Where clients come in, and what they have to do when that is gone."""
-    if service.pooled and not service.beside:
+    if service.pooled and not service.dealt:
         return pools_readme.entrance(service)
     if not service.routed:
         return [f"Requests go to port {SERVICE_PORT} of {markdown(service.host(service.nodes[0]))}."]
@@ -145,7 +145,7 @@ def router_needs(service: Service) -> list[str]:
     if not service.routed:
         return []
     pools = pools_readme.needs(service) if service.pooled else []
-    return [*pools, *(["nginx", "curl"] if service.beside or not service.pooled else [])]
+    return [*pools, *(["nginx", "curl"] if service.dealt or not service.pooled else [])]
 
 
 def _upkeep(service: Service) -> list[str]:
@@ -206,7 +206,7 @@ def _start_slurm(service: Service) -> list[str]:
         "",
     ]
     if service.routed:
-        written = f"{ENDPOINTS}/ or {SERVERS}/" if service.beside else f"{ENDPOINTS}/"
+        written = f"{ENDPOINTS}/ or {SERVERS}/" if service.dealt else f"{ENDPOINTS}/"
         found += [
             f"Each job writes where it serves into {written}, which the routers read. Requests go to port "
             f"{SERVICE_PORT} of the nodes of the router's job; where it has several, a client has to try the next if one does not answer.",

@@ -36,7 +36,7 @@ def router_conf(port: int, engines: int, *, parts: bool = False) -> str:
     Args:
         port: where the service listens.
         engines: how many there are, for ``/router/health``.
-        parts: whether requests are dealt between joint instances and the router of pools, and not over engines alone.
+        parts: whether requests are dealt between parts of servers by share, and not over engines alone.
     """
     upstream = "$part" if parts else "engines"
     return f"""\
@@ -104,7 +104,11 @@ http {{
 
 
 def start_router(
-    servers: Sequence[ToServer], *, drain_s: int, every_address: bool = False, joint_share: Fraction = Fraction(0)
+    servers: Sequence[ToServer],
+    *,
+    drain_s: int,
+    every_address: bool = False,
+    dealt: Sequence[tuple[str, Fraction]] = (),
 ) -> list[str]:
     """Lines of bash after the head of a script: the engines, and the program that runs the router, which is beside it.
 
@@ -112,13 +116,17 @@ def start_router(
         servers: each instance, or each router of pools.
         drain_s: how long streams may go on when the router is stopped.
         every_address: a name stands for several instances, one an address (Kubernetes' headless Services).
-        joint_share: of the requests, what joint instances beside pools are sent; 0 where there is one kind.
+        dealt: (part, of all requests) where requests are dealt between parts of servers.
     """
     lines = "\n".join(" ".join(map(str, server)) for server in servers)
     return [
         f"engines={shell_word(lines)}",
         f"every_address={int(every_address)}",
         f"drain_s={drain_s}",
-        *([f"joint_percent={float(100 * joint_share):g}"] if joint_share else []),
+        *(
+            [f"dealt={shell_word(' '.join(f'{part} {float(100 * share):g}' for part, share in dealt))}"]
+            if dealt
+            else []
+        ),
         ". ./route.sh",
     ]

@@ -22,6 +22,10 @@ from optimizer.facts.problem import Problem
 from optimizer.results.placement import PlacedInstance
 from optimizer.writing.yaml_text import yaml_text
 
+EQUAL = 1e-9
+"""Shares that differ by no more are the same."""
+WHOLE = 10**6
+"""Shares are tenths of tenths over instances: exact with denominators up to this."""
 BEHIND_SIDECAR = 8200
 """Where a decode instance listens whose pod has a sidecar at the service's port."""
 
@@ -86,8 +90,19 @@ class Service:
 
     @property
     def beside(self) -> bool:
-        """Whether joint instances stand beside pools: a router deals requests between them and the router of the pools."""
+        """Whether joint instances stand beside pools."""
         return bool(self.joint_share)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether some pool has instances that are sent more than others of it: its router takes turns, whatever they are."""
+        shares = ([engine.instance.share for engine in self.of_role(role)] for role in self.roles)
+        return any(max(one) - min(one) > EQUAL for one in shares)
+
+    @property
+    def dealt(self) -> bool:
+        """Whether nginx deals requests by share, between joint instances and routers of pools, or between several of these."""
+        return self.beside or self.uneven
 
     def of_role(self, role: str) -> list[Engine]:
         """The instances of a pool; "": those that do both."""
@@ -155,6 +170,14 @@ class Service:
         for engine in self.engines:
             totals[engine.role] = totals.get(engine.role, 0) + engine.weight
         found = [Fraction(engine.weight, totals[engine.role]) for engine in self.engines]
+        if self.uneven:
+            totals_of = {role: sum(engine.instance.share for engine in self.of_role(role)) for role in self.roles}
+            found = [
+                Fraction(engine.instance.share / totals_of[engine.role]).limit_denominator(WHOLE)
+                if engine.role
+                else share
+                for engine, share in zip(self.engines, found, strict=True)
+            ]
         if not self.beside:
             return found
         parts = [1 - self.joint_share if engine.role else self.joint_share for engine in self.engines]
@@ -218,7 +241,7 @@ def build_service(chosen: Chosen, options: Options, title: str) -> Service:
         for engine in engines
         if (note := conversion_note(problems[engine.instance.pool][0], engine.instance.strategy, options))
     )
-    return Service(
+    found = Service(
         chosen.name,
         title,
         options,
@@ -230,6 +253,30 @@ def build_service(chosen: Chosen, options: Options, title: str) -> Service:
         chosen.may_lose_of,
         chosen.link,
         chosen.joint_share,
+    )
+    if found.uneven and options.target in POOL_TARGETS:
+        raise ProblemError("--target", f"{options.target}: {_turns(found)}")
+    return found
+
+
+def _turns(service: Service) -> str:
+    """Why a router that takes turns among the instances would not send each part its share."""
+    said = []
+    for role in service.roles:
+        engines = service.of_role(role)
+        whole = sum(engine.instance.share for engine in engines)
+        parts: dict[int, list[Engine]] = {}
+        for engine in engines:
+            parts.setdefault(engine.instance.pool, []).append(engine)
+        sent = [
+            f"{sum(one.instance.share for one in part) / whole:.0%} to {len(part)} × TP{part[0].instance.strategy.tensor_parallel}"
+            for part in parts.values()
+        ]
+        if len({engine.instance.share for engine in engines}) > 1:
+            said.append(f"the {role} pool is sent {' and '.join(sent)}")
+    return (
+        f"{'; '.join(said)}, and its router takes turns among instances, whatever they are; use --target kubernetes, in which several "
+        "routers share the requests, or parts that are sent as many requests as they have instances (optimizer check --prefill, --decode)"
     )
 
 

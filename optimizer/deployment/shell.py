@@ -14,9 +14,9 @@ from optimizer.deployment.command import joined
 from optimizer.deployment.limits import DRAIN_S, STOP_S, start_limit_s
 from optimizer.deployment.options import SERVICE_PORT
 from optimizer.deployment.platforms import NVIDIA
-from optimizer.deployment.pool_router import READY, name_of_router, port_of, router_of, router_words
+from optimizer.deployment.pool_router import READY, PoolRouting, dealt, part_name, router_of, router_words, routings
 from optimizer.deployment.programs import program
-from optimizer.deployment.router import JOINT, POOLS, ToServer, router_conf, start_router
+from optimizer.deployment.router import JOINT, ToServer, router_conf, start_router
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.unlike import stages_of
 from optimizer.engines.registry import engine_of
@@ -56,13 +56,13 @@ def router_files(service: Service) -> dict[str, str]:
     """The router's configuration and the script that runs it; nothing where one instance is all."""
     if not service.routed:
         return {}
-    pools = {f"start-{name_of_router(service)}.sh": _pool_router(service)} if service.pooled else {}
-    if service.pooled and not service.beside:
+    pools = {f"start-{one.name}.sh": _pool_router(service, one) for one in routings(service)}
+    if service.pooled and not service.dealt:
         return pools
     servers = _servers(service)
     return {
         **pools,
-        "router.conf": comment(service.title) + router_conf(SERVICE_PORT, len(servers), parts=service.beside),
+        "router.conf": comment(service.title) + router_conf(SERVICE_PORT, len(servers), parts=service.dealt),
         "start-router.sh": "\n".join(
             [
                 *head(service, ROUTED),
@@ -72,7 +72,7 @@ def router_files(service: Service) -> dict[str, str]:
                 f'  exec python3 supervise.py --grace {STOP_S} router -- bash "$PWD/$(basename "$0")" run',
                 "fi",
                 "",
-                *start_router(servers, drain_s=DRAIN_S, joint_share=service.joint_share),
+                *start_router(servers, drain_s=DRAIN_S, dealt=dealt(service) if service.dealt else ()),
                 "",
             ]
         ),
@@ -81,20 +81,24 @@ def router_files(service: Service) -> dict[str, str]:
 
 
 def _servers(service: Service) -> list[ToServer]:
-    """What nginx sends requests to: every instance, or joint instances and every router of the pools beside them."""
-    if not service.beside:
+    """What nginx sends requests to: every instance, or joint instances and every router of pools."""
+    if not service.dealt:
         return [(f"{service.host(one.launch.head)}:{one.port}", one.weight) for one in service.engines]
     joint = [
         (f"{service.host(one.launch.head)}:{one.port}", one.weight, JOINT, "/health") for one in service.of_role("")
     ]
-    pools = [(f"{service.host(node)}:{port_of(service)}", 1, POOLS, READY) for node in service.routers]
+    pools = [
+        (f"{service.host(node)}:{one.port}", 1, part_name(service, number), READY)
+        for number, one in enumerate(routings(service))
+        for node in service.routers
+    ]
     return [*joint, *pools]
 
 
-def _pool_router(service: Service) -> str:
-    """The script that keeps the router of prefill and decode pools."""
-    router, name = router_of(service), name_of_router(service)
-    words = router_words(service, lambda engine: f"{service.host(engine.launch.head)}:{engine.port}")
+def _pool_router(service: Service, routing: PoolRouting) -> str:
+    """The script that keeps a router of prefill and decode pools."""
+    router, name = router_of(service), routing.name
+    words = router_words(service, routing, lambda engine: f"{service.host(engine.launch.head)}:{engine.port}")
     return "\n".join(
         [
             *head(service),

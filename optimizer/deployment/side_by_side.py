@@ -11,12 +11,12 @@ from fractions import Fraction
 
 from optimizer.deployment.chosen import Chosen
 from optimizer.deployment.files import files_of_service
-from optimizer.deployment.kubernetes import nginx_router, servers_of
+from optimizer.deployment.kubernetes import nginx_router, pool_servers, servers_of
 from optimizer.deployment.llm_d import llm_d_joint_files, route_start, weighted_route
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT, Options
 from optimizer.deployment.plan import plan_lines
-from optimizer.deployment.pool_router import READY
+from optimizer.deployment.pool_router import dealt
 from optimizer.deployment.router import JOINT, POOLS, ToServer
 from optimizer.deployment.service import Service, build_service
 from optimizer.facts.errors import ProblemError
@@ -148,8 +148,8 @@ def _in_folders(beside: BothParts, options: Options, made_by: str) -> tuple[dict
     joint, pools = services
     app = f"{short}-both"
     if by_llm_d:
-        dealt = ((joint, beside.tenths), (pools, TENTHS - beside.tenths))
-        weights = [(service_name(one.name), weight) for one, weight in dealt]
+        tenths = ((joint, beside.tenths), (pools, TENTHS - beside.tenths))
+        weights = [(service_name(one.name), weight) for one, weight in tenths]
         files["route.yaml"] = yaml_text(weighted_route(app, options.namespace, weights), title=title)
         guides = zip(weights, ("optimized-baseline", "pd-disaggregation"), PARTS, strict=True)
         start = route_start(options.namespace, [(name, guide, part) for (name, _), guide, part in guides])
@@ -157,9 +157,11 @@ def _in_folders(beside: BothParts, options: Options, made_by: str) -> tuple[dict
         how = "`route.yaml` has the cluster's Gateway deal requests between the parts at random, each to llm-d's own router of that part."
     else:
         servers: list[ToServer] = [(address, weight, JOINT, "/health") for address, weight in servers_of(joint)]
-        servers.append((f"{service_name(pools.name)}-router:{SERVICE_PORT}", 1, POOLS, READY))
+        servers += pool_servers(pools)
+        pools_share = 1 - beside.share
+        shares = [(JOINT, beside.share), *((part, share * pools_share) for part, share in dealt(pools))]
         routers = replace(joint, title=title, router_count=chosen.routers)
-        documents = nginx_router(routers, app, servers, len(joint.engines) + 1, beside.share)
+        documents = nginx_router(routers, app, servers, len(joint.engines) + len(pool_servers(pools)), shares)
         files["router.yaml"] = yaml_text(*documents, title=title)
         start = _kubernetes_start(app, options)
         lines.append(f"routers before both: {chosen.routers}, port {SERVICE_PORT}")

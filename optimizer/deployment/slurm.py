@@ -10,9 +10,9 @@ from optimizer.deployment.command import FOLDER, HEAD, NODE, RANK
 from optimizer.deployment.limits import DRAIN_S, STOP_S, start_limit_s
 from optimizer.deployment.names import service_name
 from optimizer.deployment.options import SERVICE_PORT
-from optimizer.deployment.pool_router import READY, name_of_router, port_of, router_of, router_words
+from optimizer.deployment.pool_router import READY, PoolRouting, dealt, part_name, router_of, router_words, routings
 from optimizer.deployment.programs import program
-from optimizer.deployment.router import JOINT, POOLS, router_conf, start_router
+from optimizer.deployment.router import JOINT, router_conf, start_router
 from optimizer.deployment.service import Engine, Service
 from optimizer.deployment.shell import ROUTE, ROUTED, SUPERVISE, call, check, supervisor_files
 from optimizer.deployment.unlike import unlike, where
@@ -20,7 +20,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.writing.yaml_text import comment
 
 ENDPOINTS, SERVERS = "endpoints", "servers"
-"""Folders in which jobs write where they serve; the second with joint instances beside pools: what the router before both sends to."""
+"""Folders in which jobs write where they serve; the second where nginx deals between parts: what it sends to."""
 LEAD_S = 20
 """Slurm's own signals may be this late; sbatch rounds to its resolution of 30 s anyway."""
 
@@ -36,11 +36,11 @@ def slurm_files(service: Service) -> dict[str, str]:
         _refuse(service, engine)
         files[f"{engine.instance.name}.sbatch"] = _job(service, engine)
     files |= {**supervisor_files(), **service.settings_files()}
-    if service.pooled:
-        files[f"{name_of_router(service)}.sbatch"] = _pool_router(service)
-    if service.routed and (service.beside or not service.pooled):
-        servers = len(service.of_role("")) + (_routers(service) if service.beside else 0)
-        conf = router_conf(SERVICE_PORT, servers, parts=service.beside)
+    of_pools = routings(service)
+    files |= {f"{one.name}.sbatch": _pool_router(service, number, one) for number, one in enumerate(of_pools)}
+    if service.routed and (service.dealt or not service.pooled):
+        servers = len(service.of_role("")) + _routers(service) * len(of_pools)
+        conf = router_conf(SERVICE_PORT, servers, parts=service.dealt)
         files["router.conf"] = comment(service.title) + conf
         files["router.sbatch"] = _router(service)
         files[ROUTE] = program(ROUTE)
@@ -139,14 +139,15 @@ def _call(words: tuple[str, ...], environment: dict[str, str]) -> list[str]:
 
 def _router(service: Service) -> str:
     """As many routers as the answer asks for, on different nodes, each a task."""
+    shares = dealt(service) if service.dealt else ()
     return "\n".join(
         [
             *_head(service, "router", f"--nodes={_routers(service)}", "--cpus-per-task=2"),
             ROUTED,
             "set -uo pipefail",
             'if [ "${1-}" = run ]; then',
-            *(f"  {line}" for line in start_router([], drain_s=DRAIN_S, joint_share=service.joint_share)[1:-1]),
-            f"  endpoints={SERVERS if service.beside else ENDPOINTS}",
+            *(f"  {line}" for line in start_router([], drain_s=DRAIN_S, dealt=shares)[1:-1]),
+            f"  endpoints={SERVERS if service.dealt else ENDPOINTS}",
             "  . ./route.sh",
             "fi",
             'if [ "${1-}" = task ]; then',
@@ -164,19 +165,19 @@ def _routers(service: Service) -> int:
     return min(service.router_count, max(1, len(service.nodes)))
 
 
-def _pool_router(service: Service) -> str:
+def _pool_router(service: Service, number: int, routing: PoolRouting) -> str:
     """The routers of pools, each a task: started when every instance has written where it serves, and anew when one moves."""
-    names = [engine.instance.name for engine in service.engines if engine.role]
-    job = name_of_router(service)
+    names = [engine.instance.name for engine in routing.engines]
+    job, part = routing.name, part_name(service, number)
     entry = (
         [
             f"  mkdir -p {SERVERS}",
-            f'  echo "$SLURMD_NODENAME:{port_of(service)} 1 {POOLS} {READY}" >"{SERVERS}/{job}-$SLURM_NODEID"',
+            f'  echo "$SLURMD_NODENAME:{routing.port} 1 {part} {READY}" >"{SERVERS}/{job}-$SLURM_NODEID"',
         ]
-        if service.beside
+        if service.dealt
         else []
     )
-    words = router_words(service, lambda engine: f"@at-{engine.instance.name}@")
+    words = router_words(service, routing, lambda engine: f"@at-{engine.instance.name}@")
     lines = call(words, {})
     for name in names:
         lines = [line.replace(f"@at-{name}@", f'"$(at {name})"') for line in lines]

@@ -42,14 +42,15 @@ def findings_of(
     from optimizer.deployment.measure import measure
     from optimizer.deployment.memory import planned_caches
     from optimizer.deployment.observed import instances_up, read_log, see
+    from optimizer.deployment.pool_router import routings
     from optimizer.results.inventory import InventoryAnswer
 
     base = _base(url, "URL")
     several = isinstance(answer, InventoryAnswer)
     metrics = [pool.metrics for pool in answer.pools] if several else [answer.metrics]
     caches = planned_caches(service) if service.pooled else [one.kv_cache_tokens for one in metrics]
-    ours = service.routed and (service.beside or not service.pooled)
-    found = [compare_up(service, instances_up(base))] if ours else []
+    ours = service.routed and (service.dealt or not service.pooled)
+    found = [compare_up(service, instances_up(base), len(routings(service)))] if ours else []
     found += compare_pools_up(service, _pools_up(service, base))
     asked = [_base(f"http://{one.strip()}", "--engines") for one in engines.split(",")] if engines else [base]
     for place in asked:
@@ -81,17 +82,26 @@ def findings_of(
 
 
 def _pools_up(service: Service, base: str) -> dict[str, tuple[int, int]] | None:
-    """What the router of the pools tells; beside joint instances it stands on the node of the router before both, at a port of its own."""
+    """What the routers of pools tell; with nginx before them they stand on its node, at ports of their own, and each may know a part."""
     from optimizer.deployment.observed import pools_up
-    from optimizer.deployment.pool_router import port_of
+    from optimizer.deployment.pool_router import routings
 
-    if not service.beside:
+    if not service.dealt:
         return pools_up(base)
     parts = urlsplit(base)
-    try:
-        return pools_up(f"{parts.scheme}://{parts.hostname}:{port_of(service)}")
-    except ProblemError:
-        return None
+    told: dict[tuple[str, int], tuple[int, int]] = {}
+    for one in routings(service):
+        try:
+            up = pools_up(f"{parts.scheme}://{parts.hostname}:{one.port}")
+        except ProblemError:
+            up = None
+        if up is None:
+            return None
+        # Several routers know one part of a pool: it counts once.
+        for role, engines in (("prefill", one.prefill), ("decode", one.decode)):
+            told[role, engines[0].instance.pool] = up[role]
+    sums = {role: [seen for (of, _), seen in told.items() if of == role] for role in service.roles}
+    return {role: (sum(up for up, _ in seen), sum(every for _, every in seen)) for role, seen in sums.items()}
 
 
 def _base(url: str, field: str) -> str:

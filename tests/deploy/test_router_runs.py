@@ -163,7 +163,7 @@ def test_joint_instances_beside_pools_keep_their_share(tmp_path: Path, both: tup
     addresses = [f"localhost:{port}" for port in engines.ports]
     servers: list[ToServer] = [(address, 1, "joint", "/health") for address in addresses[:2]]
     servers += [(address, 1, "pools", "/readiness") for address in addresses[2:]]
-    router = Router(tmp_path / "beside", servers, joint_share=Fraction(1, 10))
+    router = Router(tmp_path / "beside", servers, dealt=[("joint", Fraction(1, 10)), ("pools", Fraction(9, 10))])
 
     def joint(requests: int) -> int:
         """How many of the requests the joint instances get."""

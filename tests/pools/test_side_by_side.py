@@ -229,9 +229,9 @@ def test_both_parts_are_launched_behind_one_router() -> None:
     manifests = deploy(problem, answer, "kubernetes")
     assert {path.split("/")[0] for path in manifests} == {"joint", "pools", "router.yaml", "README.md"}
     config = next(one for one in yaml.safe_load_all(manifests["router.yaml"]) if one["kind"] == "ConfigMap")
-    assert "joint_percent=20\n" in config["data"]["start-router.sh"]
+    assert "dealt='joint 20 pools 80'\n" in config["data"]["start-router.sh"]
     files = deploy(problem, answer, "shell")
-    assert "joint_percent=20\n" in files["start-router.sh"]
+    assert "dealt='joint 20 pools 80'\n" in files["start-router.sh"]
     gpus = re.findall(r"export CUDA_VISIBLE_DEVICES=(\S+)", files["start-node-0.sh"])
     assert gpus == ["0", "1", "2", "3,4"]
     table = dict(re.findall(r"^\| (\S+) \| TP\S+ \| (\S+)% \|", files["README.md"], re.MULTILINE))
@@ -254,7 +254,10 @@ def test_the_commands_speak_of_both_parts(tmp_path: Path) -> None:
     assert shown.returncode == 0 and shown.stdout.startswith("small: would start with vLLM")
     assert "gpu-1.example:" in shown.stdout and "  replica-0: GPUs 0, serves port 8001" in shown.stdout
     assert "  pool-router: port 7999, before 3 instances" in shown.stdout
-    assert "  router: port 8000, before 4 instances, 20% of requests to joint ones and 80% to pools" in shown.stdout
+    assert (
+        "  router: port 8000, before 4 instances; of the requests 20% to joint ones and 80% to pool-router"
+        in shown.stdout
+    )
     other = run("deploy", str(path), "--target", "dynamo", "--out", str(tmp_path / "no"))
     assert other.returncode == 2 and "--target llm-d or kubernetes" in other.stderr
 

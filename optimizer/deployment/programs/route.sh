@@ -1,8 +1,8 @@
 # shellcheck shell=bash disable=SC2154
 # nginx in front of the engines, led by their health: it sends requests to those that answer /health, and to no other.
 # Where a folder is named as $endpoints, its files hold those lines, and are read anew each time. Needs nginx, curl and getent (glibc); $engines has a line "HOST:PORT WEIGHT" for each engine.
-# Joint instances beside pools: $joint_percent of the requests go to the part "joint", the others to "pools", at random; lines are then
-# "HOST:PORT WEIGHT PART PATH", PATH being asked in place of /health. A part that is down leaves its requests to the other.
+# Where $dealt has parts with their percent of the requests ("joint 20 pools 80"), each request goes to one of them at random; lines are
+# then "HOST:PORT WEIGHT PART PATH", PATH being asked in place of /health. A part that is down leaves its requests to the others.
 # A change of who is up becomes a new list and a reload, which nginx makes without dropping a stream.
 for need in nginx curl getent; do
   if ! command -v "$need" >/dev/null; then
@@ -81,19 +81,21 @@ choose() {
 
 # Each request by its random number, so that every part gets its share whichever of its servers are up.
 deal() {
-  local only=''
-  [[ $'\n'$chosen == *$'\njoint '* ]] || only=pools
-  [[ $'\n'$chosen == *$'\npools '* ]] || only=joint
-  if [ -n "$only" ]; then
-    echo "map '' \$part { default $only; }"
-  else
-    echo "split_clients \$request_id \$part { $joint_percent% joint; * pools; }"
-  fi
+  awk -v dealt="$dealt" -v up=" $(cut -d ' ' -f 1 <<<"$chosen" | tr '\n' ' ')" 'BEGIN {
+    words = split(dealt, word, " ")
+    for (i = 1; i < words; i += 2) if (index(up, " " word[i] " ")) { part[++n] = word[i]; share[n] = word[i + 1]; all += share[n] }
+    if (!n) part[++n] = word[1]
+    if (n == 1) { print "map \"\" $part { default " part[1] "; }"; exit }
+    printf "split_clients $request_id $part {"
+    for (i = 1; i < n; i++) printf " %.2f%% %s;", 100 * share[i] / all, part[i]
+    print " * " part[n] "; }"
+  }'
 }
 
 write_list() {
   local count part servers parts=(engines)
-  if [ -n "${joint_percent-}" ]; then parts=(joint pools); fi
+  # shellcheck disable=SC2086  # words
+  if [ -n "${dealt-}" ]; then mapfile -t parts < <(printf '%s %s\n' $dealt | cut -d ' ' -f 1); fi
   count=$(grep -c . <<<"$chosen")
   {
     for part in "${parts[@]}"; do
@@ -103,7 +105,7 @@ write_list() {
       echo "${servers:-server 127.0.0.1:1;}"
       echo "}"
     done
-    if [ -n "${joint_percent-}" ]; then deal; fi
+    if [ -n "${dealt-}" ]; then deal; fi
     echo "map '' \$engines_up { default $count; }"
   } >"$state/engines.conf"
   note "$count of $(grep -c . <<<"$engines") engines are up"
