@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import cast
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
+from optimizer.questions.serving import NEITHER
 from optimizer.reading.prices import priced_as
 from optimizer.reading.stated import Stated
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
+from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
 from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.sweeps.nodes import indexed
 from optimizer.sweeps.points import Checked, InventoryFigures, Point, PoolAt, Spec, binding_of, failed
 
+OnInventory = InventoryAnswer | ClusterPoolsAnswer | ClusterSideBySideAnswer
 _SHARED = (
     "ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "tpot_p99_ms", "request_mean_ms", "tokens_per_s", "peak_tokens_per_s",
     "max_request_rate", "availability",
@@ -52,15 +56,15 @@ def solve_inventories(
 ) -> Iterator[Point]:
     """Points in order; what goes wrong at one is its own point."""
     from optimizer.questions.inventory import solve_inventory
-    from optimizer.questions.solve import instances_or_pools
+    from optimizer.questions.solve import solve
 
     for spec in specs:
         try:
             problem = inventory_problem(stated, spec, prices)
-            answer: InventoryAnswer | ClusterPoolsAnswer = (
+            answer = (
                 solve_inventory(problem, time_limit_s=time_limit_s, ranges=False, explain="conflict")
                 if problem.serving == "joint"
-                else instances_or_pools(problem, time_limit_s=time_limit_s)
+                else cast("OnInventory", solve(problem, time_limit_s=time_limit_s, repairs=False))
             )
         except ProblemError as error:
             yield failed(spec, str(error))
@@ -68,8 +72,10 @@ def solve_inventories(
             yield any_point(replace(spec, gpus=problem.gpus), problem, answer)
 
 
-def any_point(spec: Spec, problem: InventoryProblem, answer: InventoryAnswer | ClusterPoolsAnswer) -> Point:
-    """The point of an answer about joint instances or pools."""
+def any_point(spec: Spec, problem: InventoryProblem, answer: OnInventory) -> Point:
+    """The point of an answer about joint instances, pools, or both side by side."""
+    if isinstance(answer, ClusterSideBySideAnswer):
+        return cluster_beside_point(spec, problem, answer)
     if isinstance(answer, ClusterPoolsAnswer):
         return cluster_pools_point(spec, problem, answer)
     return inventory_point(spec, problem, answer)
@@ -94,6 +100,52 @@ def cluster_pools_point(spec: Spec, problem: InventoryProblem, answer: ClusterPo
             **{name: getattr(metrics, name) for name in _SHARED},
         )
     return _point(spec, problem, answer, figures, price, each)
+
+
+def cluster_beside_point(spec: Spec, problem: InventoryProblem, answer: ClusterSideBySideAnswer) -> Point:
+    """The point of joint instances beside pools: each pool of the joint instances and each part of a pool with its share of all requests.
+
+    Verified are the sum, every other split and either part; rules with little room are named with their part.
+    """
+    parts = any_point(spec, problem, answer.joint), any_point(spec, problem, answer.pools)
+    shares = answer.share, 1 - answer.share
+    pools = tuple(
+        replace(one, share=one.share * share)
+        for part, share in zip(parts, shares, strict=True)
+        for one in (part.inventory.pools if part.inventory is not None else ())
+    )
+    figures = InventoryFigures(
+        label=answer.label,
+        gpus_used=answer.gpus,
+        pools=pools,
+        **{name: getattr(answer.metrics, name) for name in _SHARED},
+    )
+    served = answer.metrics.tokens_per_s * answer.metrics.availability * 3600 / 1e6
+    price, checked = answer.price_per_hour, answer.verification
+    of_each = [one.verification for one in (answer, answer.joint, answer.pools)]
+    return Point(
+        index=spec.index,
+        name=spec.name,
+        values=spec.changes,
+        gpus=spec.gpus,
+        status=answer.status,
+        objective=answer.objective,
+        preset=problem.objective.preset,
+        price_per_hour=price,
+        price_per_million_output_tokens=None if price is None or not served else price / served,
+        binding=tuple(
+            f"{name} {rule}" for name, part in zip(("joint", "pools"), parts, strict=True) for rule in part.binding
+        ),
+        said=answer.explanation[0] if answer.status != "optimal" and answer.explanation else "",
+        verification=Checked(
+            all(one.passed for one in of_each),
+            sum(one.checks for one in of_each),
+            checked.optimality,
+            checked.candidates,
+        ),
+        search_limits=answer.search_limits,
+        inventory=figures,
+    )
 
 
 def inventory_point(spec: Spec, problem: InventoryProblem, answer: InventoryAnswer) -> Point:
@@ -137,9 +189,10 @@ def _point(
 
 
 def _said(answer: InventoryAnswer | ClusterPoolsAnswer) -> str:
-    """Why the point is not answered: its conflict where there is one."""
+    """Why the point is not answered: its conflict where there is one, after what is said of every kind that was tried."""
     if answer.conflicts:
-        return answer.conflicts[0].sentence
+        every = answer.explanation[0] if answer.explanation and answer.explanation[0].startswith(NEITHER[:-1]) else ""
+        return f"{every} {answer.conflicts[0].sentence}".strip()
     return answer.explanation[0] if answer.status != "optimal" and answer.explanation else ""
 
 

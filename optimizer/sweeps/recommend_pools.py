@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, cast
 
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions.joint import joint_inventory
@@ -16,13 +16,13 @@ from optimizer.search.common.clock import Clock
 from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.solve import InventorySolver
 from optimizer.search.pools.cluster_solve import columns_on, keeps, rules_on
-from optimizer.sweeps.inventory import any_point
+from optimizer.sweeps.inventory import OnInventory, any_point
 from optimizer.sweeps.node_sets import Nodes, NodeSets
 from optimizer.sweeps.points import Point, Spec
 
 
 class PoolNodeSets(NodeSets):
-    """Sets of nodes on which pools stand, or joint instances too where ``serving`` is any."""
+    """Sets of nodes on which pools stand, or joint instances too, alone or beside them, where ``serving`` is any."""
 
     def least_in_use(self, largest: Nodes) -> int | None:
         """No bound is known: 0."""
@@ -38,7 +38,16 @@ class PoolNodeSets(NodeSets):
         if pools or problem.serving == "disaggregated":
             return pools
         joint = self._joint(problem)
-        return True if joint else None if None in (pools, joint) else False
+        return True if joint else None if None in (pools, joint) else self._both(problem)
+
+    def _both(self, problem: InventoryProblem) -> bool | None:
+        """Whether joint instances beside pools keep every rule, where neither kind alone does."""
+        from optimizer.questions.solve import solve
+
+        answer = cast("OnInventory", solve(problem, time_limit_s=self._left(), repairs=False))
+        if answer.objective is not None:
+            return True
+        return False if answer.status == "infeasible" else None
 
     def _joint(self, problem: InventoryProblem) -> bool | None:
         plain = joint_inventory(problem)
@@ -47,10 +56,10 @@ class PoolNodeSets(NodeSets):
 
     def solved(self, nodes: Nodes, index: int, explain: Literal["nothing", "conflict"]) -> tuple[Point, bool]:
         """(the point of a set, whether its verification passed)."""
-        from optimizer.questions.solve import instances_or_pools
+        from optimizer.questions.solve import solve
 
         problem = self.of(nodes)
-        answer = instances_or_pools(problem, time_limit_s=self._left())
+        answer = cast("OnInventory", solve(problem, time_limit_s=self._left(), repairs=False))
         spec = Spec(index, *self.named(nodes))
         return any_point(replace(spec, gpus=problem.gpus), problem, answer), answer.verification.passed
 
