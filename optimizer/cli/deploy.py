@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from optimizer.reading.question import Question
     from optimizer.results.answer import Answer, CheckAnswer, Fixed
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
     from optimizer.results.inventory import InventoryAnswer
     from optimizer.results.pools import FixedPools, PoolsAnswer
     from optimizer.results.side_by_side import SideBySideAnswer
 
+    BesideAnswer = SideBySideAnswer | ClusterSideBySideAnswer
     AnyAnswer = Answer | CheckAnswer | InventoryAnswer | PoolsAnswer | ClusterPoolsAnswer
 
 
@@ -88,6 +90,7 @@ def deploy(
     from optimizer.deployment.options import resolve_options, with_hosts
     from optimizer.deployment.plan import plan_lines
     from optimizer.deployment.service import build_service as service_of
+    from optimizer.questions.deploy import BESIDE
     from optimizer.reading.pools import pools_of
     from optimizer.render.folder import check_folder, write_folder
     from optimizer.results.kinds import name_of
@@ -128,9 +131,8 @@ def deploy(
         namespace=namespace,
     )
     answer = _answer(stated, fixed, pools_of(prefill, decode), limit, both=True)
-    if name_of(answer) == "SideBySideAnswer":
-        both = cast("SideBySideAnswer", answer)
-        _write_both(cast("Problem", stated), both, options, out, force=force, hosts=hosts, dry_run=dry_run)
+    if name_of(answer) in BESIDE:
+        _write_both(stated, cast("BesideAnswer", answer), options, out, force=force, hosts=hosts, dry_run=dry_run)
         return
     chosen = _choose(stated, answer, fixed, force)
     options = with_hosts(options, hosts, chosen.placement.nodes)
@@ -156,15 +158,14 @@ def planned(
     """The service that ``deploy`` would write, and the answer that it is made from."""
     from optimizer.deployment.options import resolve_options
     from optimizer.deployment.service import build_service
+    from optimizer.questions.deploy import BESIDE
     from optimizer.results.kinds import name_of
 
     stated = _with_engine(_launched(question), engine)
     options = resolve_options(stated.model, stated.engine, "shell", model_id=model_id)
     answer = _answer(stated, fixed, pools, None, both=True)
-    if name_of(answer) == "SideBySideAnswer":
-        chosen = _beside(cast("Problem", stated), cast("SideBySideAnswer", answer)).together
-    else:
-        chosen = _choose(stated, answer, fixed, True)
+    mixed = name_of(answer) in BESIDE
+    chosen = _beside(stated, cast("BesideAnswer", answer)).together if mixed else _choose(stated, answer, fixed, True)
     return build_service(chosen, options, chosen.title(options.engine_name)), answer
 
 
@@ -227,7 +228,7 @@ def _choose(problem: Problem | InventoryProblem, answer: AnyAnswer, fixed: Fixed
     return chosen
 
 
-def _beside(problem: Problem, answer: SideBySideAnswer) -> BothParts:
+def _beside(problem: Problem | InventoryProblem, answer: BesideAnswer) -> BothParts:
     """What to launch of joint instances beside pools; leaves with a sentence where they were not verified."""
     from optimizer.questions.deploy import beside_chosen
 
@@ -238,8 +239,8 @@ def _beside(problem: Problem, answer: SideBySideAnswer) -> BothParts:
 
 
 def _write_both(
-    problem: Problem,
-    answer: SideBySideAnswer,
+    problem: Problem | InventoryProblem,
+    answer: BesideAnswer,
     options: Options,
     out: str | None,
     *,
@@ -281,15 +282,12 @@ def _answer(
     both: bool = False,
 ) -> AnyAnswer:
     """The answer to be launched; ``both``: also joint instances beside pools."""
-    from optimizer.facts.inventory import InventoryProblem
     from optimizer.questions.check import check
-    from optimizer.questions.solve import instances_or_pools, solve
+    from optimizer.questions.solve import solve
     from optimizer.render.progress import LiveLine
 
     with LiveLine() as live:
         if not fixed.any and pools is None:
-            if isinstance(problem, InventoryProblem):
-                return instances_or_pools(problem, time_limit_s=limit, progress=live)
             found = solve(problem, time_limit_s=limit, progress=live, repairs=False, side_by_side=both)
             return cast("AnyAnswer", found)
         judged = check(problem, fixed, pools=pools, side_by_side=both, time_limit_s=limit, progress=live, repairs=False)

@@ -20,9 +20,8 @@ from optimizer.deployment.pool_router import dealt
 from optimizer.deployment.router import JOINT, POOLS, ToServer
 from optimizer.deployment.service import Service, build_service
 from optimizer.facts.errors import ProblemError
-from optimizer.facts.hardware import HardwareFacts
-from optimizer.facts.side_by_side import TENTHS, BesideSplit
-from optimizer.results.place_beside import joint_place, moved, pools_place
+from optimizer.facts.side_by_side import TENTHS
+from optimizer.results.place_beside import Moved, moved
 from optimizer.results.placement import Placement
 from optimizer.writing.quoting import markdown, markdown_code
 from optimizer.writing.yaml_text import yaml_text
@@ -82,20 +81,22 @@ class BothParts:
 
 
 def beside_of(
-    name: str, label: str, verdict: str, chosen: tuple[Chosen, Chosen], split: BesideSplit, hardware: HardwareFacts
+    name: str, label: str, verdict: str, chosen: tuple[Chosen, Chosen], tenths: int, places: tuple[Moved, Moved]
 ) -> BothParts:
-    """Both parts on the hardware that they share out.
+    """Both parts on the GPUs that they share out.
 
     Args:
         name: of the service.
         label: of both.
         verdict: on both, a few words.
         chosen: the joint instances and the pools, each on GPUs counted from its first.
+        tenths: of the requests that the joint instances are sent.
+        places: where a GPU of either part stands among all.
     """
-    joint, pools = chosen
-    first = replace(joint, placement=moved(joint.placement, joint_place(hardware, split)))
-    second = replace(pools, placement=moved(pools.placement, pools_place(hardware, split)))
-    return BothParts(name, label, first, second, split.tenths, verdict)
+    joint, pools = (
+        replace(one, placement=moved(one.placement, place)) for one, place in zip(chosen, places, strict=True)
+    )
+    return BothParts(name, label, joint, pools, tenths, verdict)
 
 
 def side_by_side_files(beside: BothParts, options: Options, made_by: str) -> tuple[dict[str, str], list[str]]:

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from optimizer.facts.problem import Problem
     from optimizer.reading.question import AnyProblem
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.side_by_side import SideBySideAnswer
+
+
+BESIDE = ("SideBySideAnswer", "ClusterSideBySideAnswer")
+"""Answers with joint instances beside pools."""
 
 
 def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: Any) -> dict[str, str]:
@@ -52,11 +57,11 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     if kind == "chain":
         raise ProblemError("kind", "chain: no engine's launch files describe it; optimizer solve prints who holds what")
     placed = cast("Problem | InventoryProblem", problem)
-    if name_of(answer) == "SideBySideAnswer":
+    if name_of(answer) in BESIDE:
         from optimizer.deployment.side_by_side import side_by_side_files
 
         options_of_both = resolve_options(placed.model, placed.engine, target, **options)
-        beside = beside_chosen(cast("Problem", problem), answer)
+        beside = beside_chosen(placed, answer)
         return side_by_side_files(beside, options_of_both, f"made by optimizer {__version__}")[0]
     found = answer.placement if isinstance(answer, InventoryAnswer) else answer.strategy
     if found is None:
@@ -74,23 +79,45 @@ def deploy(problem: AnyProblem, answer: Any, target: str = "shell", **options: A
     return launch_files(chosen, resolved, f"{chosen.title(resolved.engine_name)}; made by optimizer {__version__}")
 
 
-def beside_chosen(problem: Problem, answer: SideBySideAnswer) -> BothParts:
+def beside_chosen(problem: Problem | InventoryProblem, answer: SideBySideAnswer | ClusterSideBySideAnswer) -> BothParts:
     """What is to be launched of joint instances beside pools.
 
     Raises:
+        ProblemError: groups of one machine, whose cards are numbered through.
         ValueError: a part finds no room.
     """
-    from optimizer.deployment.chosen import chosen_of, verdict_of
+    from optimizer.deployment.chosen import chosen_of, chosen_of_inventory, verdict_of
     from optimizer.deployment.side_by_side import beside_of
+    from optimizer.facts.cluster_side_by_side import ClusterSplit, joint_part_on, pools_part_on, units_of_groups
+    from optimizer.facts.inventory import InventoryProblem
     from optimizer.facts.side_by_side import TENTHS, BesideSplit, joint_part, pools_part, unit_gpus
+    from optimizer.results.place_beside import joint_place, places_on, pools_place
 
-    split = BesideSplit(round(answer.share * TENTHS), answer.joint_gpus // unit_gpus(problem))
-    joint = chosen_of(joint_part(problem, split), answer.joint)
-    pools = chosen_pools(pools_part(problem, split), answer.pools)
+    tenths = round(answer.share * TENTHS)
+    if isinstance(problem, InventoryProblem):
+        if problem.in_hosts():
+            raise ProblemError(
+                "domains",
+                "joint instances beside pools are not launched where groups are one machine; state serving: joint or disaggregated",
+            )
+        mixed = cast("ClusterSideBySideAnswer", answer)
+        units = tuple(
+            one.joint_gpus // unit.gpus for one, unit in zip(mixed.groups, units_of_groups(problem.groups), strict=True)
+        )
+        split_on = ClusterSplit(tenths, units)
+        joint = chosen_of_inventory(joint_part_on(problem, split_on), mixed.joint, False)
+        pools = chosen_pools(pools_part_on(problem, split_on), mixed.pools)
+        places = places_on(problem, mixed.groups)
+    else:
+        both = cast("SideBySideAnswer", answer)
+        split = BesideSplit(tenths, both.joint_gpus // unit_gpus(problem))
+        joint = chosen_of(joint_part(problem, split), both.joint)
+        pools = chosen_pools(pools_part(problem, split), both.pools)
+        places = joint_place(problem.hardware, split), pools_place(problem.hardware, split)
     verdict = verdict_of(
         answer.status, answer.objective, bool(joint.broken or pools.broken), answer.feasible is not None
     )
-    return beside_of(problem.name, answer.label, verdict, (joint, pools), split, problem.hardware)
+    return beside_of(problem.name, answer.label, verdict, (joint, pools), tenths, places)
 
 
 def chosen_pools(problem: Problem | InventoryProblem, answer: PoolsAnswer | ClusterPoolsAnswer) -> Chosen:

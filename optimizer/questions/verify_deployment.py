@@ -44,6 +44,7 @@ def findings_of(
     from optimizer.deployment.observed import instances_up, read_log, see
     from optimizer.deployment.pool_router import routings
     from optimizer.results.inventory import InventoryAnswer
+    from optimizer.results.side_by_side import SideBySideAnswer
 
     base = _base(url, "URL")
     several = isinstance(answer, InventoryAnswer)
@@ -63,6 +64,10 @@ def findings_of(
         found += compare_engine(service, caches, read_log(name, text), service.engines)
     if load is None and requests is None:
         return found
+    if service.beside and not isinstance(answer, SideBySideAnswer):
+        raise ProblemError(
+            "--load", "is for equal nodes where joint instances stand beside pools, not for an inventory"
+        )
     if len(metrics) != 1:
         raise ProblemError("--load", "is for a service of equal instances: an inventory predicts percentiles per pool")
     problem = service.problems[0][0]

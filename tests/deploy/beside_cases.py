@@ -11,6 +11,7 @@ from optimizer.deployment.side_by_side import BothParts, beside_of, side_by_side
 from optimizer.facts.problem import Problem
 from optimizer.facts.side_by_side import BesideSplit, joint_part, pools_part
 from optimizer.results.answer import Strategy
+from optimizer.results.place_beside import joint_place, pools_place
 from optimizer.results.placement import place_evenly
 from optimizer.results.pools import PoolsStrategy, PoolStrategy
 from tests.deploy.cases import LLAMA, placed, problem, strategy
@@ -36,8 +37,9 @@ def beside(case: str, engine: str = "vllm", name: str = "") -> tuple[Problem, Bo
     own, others = joint_part(stated, split), pools_part(stated, split)
     decided = strategy(own, **joint)
     stages = [[own] * decided.pipeline_parallel]
+    places = joint_place(stated.hardware, split), pools_place(stated.hardware, split)
     chosen = placed(stages, place_evenly(own, decided)), chosen_of_pools(others, answer_of(others, pools, link))
-    return stated, beside_of(stated.name, "both", "a test", chosen, split, stated.hardware), decided, pools
+    return stated, beside_of(stated.name, "both", "a test", chosen, split.tenths, places), decided, pools
 
 
 @cache

@@ -30,6 +30,7 @@ from optimizer.facts.problem import Problem
 from optimizer.facts.side_by_side import BesideSplit
 from optimizer.reading.load import problem_from_dict
 from optimizer.results.answer import Strategy
+from optimizer.results.place_beside import joint_place, pools_place
 from optimizer.results.placement import place_evenly
 from optimizer.results.pools import PoolsStrategy, PoolStrategy
 from tests.deploy.cases import commands_in, placed
@@ -99,7 +100,9 @@ def _both(problem: Problem, target: str, **options: Any) -> dict[str, str]:
         for nodes in (1, 2)
     )
     joint = placed([[one]], place_evenly(one, Strategy(1, 1, 1, 1, 8, (10,), "bf16", "bf16")), said=problem.name)
-    beside = beside_of(problem.name, "both", "a test", (joint, _pools(two)), BesideSplit(3, 1), problem.hardware)
+    split = BesideSplit(3, 1)
+    places = joint_place(problem.hardware, split), pools_place(problem.hardware, split)
+    beside = beside_of(problem.name, "both", "a test", (joint, _pools(two)), 3, places)
     resolved = with_hosts(resolve_options(problem.model, problem.engine, target, **options), None, beside.nodes)
     return side_by_side_files(beside, resolved, problem.name)[0]
 
