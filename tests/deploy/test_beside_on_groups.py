@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,20 @@ from typing import Any
 import pytest
 import yaml
 
+from optimizer.deployment.chosen import chosen_of_cluster_pools
+from optimizer.deployment.options import resolve_options
+from optimizer.deployment.side_by_side import beside_of, side_by_side_files
 from optimizer.facts.errors import ProblemError
 from optimizer.questions.deploy import deploy
 from optimizer.questions.solve import solve
+from optimizer.results.answer import Strategy
 from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer, GroupDivided
-from optimizer.results.place_beside import places_on
-from optimizer.results.placement import GpuPlace
+from optimizer.results.place_beside import moved, places_on
+from optimizer.results.placement import GpuPlace, place_evenly
 from tests.command import run
+from tests.deploy.cases import placed
 from tests.deploy.test_beside import FLAT, processes, role_of
+from tests.deploy.test_pools_of_groups import asked
 from tests.pools.clusters import cluster_values, cluster_with
 from tests.pools.test_cluster_side_by_side import H100, NODES, ONE_NODE_EACH, SMALL
 
@@ -123,3 +130,24 @@ def test_groups_of_one_machine_are_refused() -> None:
         patched.setattr(type(problem), "in_hosts", lambda _: {"h": ("x", 0)})
         with pytest.raises(ProblemError, match="groups are one machine"):
             deploy(problem, answer, "shell")
+
+
+@pytest.mark.parametrize("target", ["shell", "kubernetes"])
+def test_shares_of_parts_are_dealt_beside_joint_instances_too(target: str) -> None:
+    """Two tenths to joint instances; of the rest 0.3 and 0.7 to either part of both pools: products of three shares."""
+    problem, answer = asked("vllm", (0.3, 0.7))
+    joint = problem.instance_problem(problem.groups[0], 1)
+    one = placed([[joint]], place_evenly(joint, Strategy(1, 1, 1, 1, 8, (joint.model.layers,), "bf16", "bf16")))
+    there = replace(one, placement=moved(one.placement, lambda gpu: GpuPlace("north-0", gpu.index)))
+    chosen = there, chosen_of_cluster_pools(problem, answer)
+    both = beside_of("zones", "both", "a test", chosen, 2, (lambda gpu: gpu, lambda gpu: gpu))
+    files = side_by_side_files(both, resolve_options(problem.model, "vllm", target), "a test")[0]
+    text = files["start-router.sh"] if target == "shell" else files["router.yaml"]
+    assert "dealt='joint 20 pools-0 7.2 pools-1 16.8 pools-2 16.8 pools-3 39.2'" in text
+    parts = re.findall(r"^\s*(?:engines=')?\S+:\d+ 1 (\S+) /\w+'?$", text, re.M)
+    assert set(parts) == {"joint", *(f"pools-{n}" for n in range(4))}
+    if target == "kubernetes":
+        documents = [one for path in files if path.endswith(".yaml") for one in yaml.safe_load_all(files[path])]
+        services = {one["metadata"]["name"] for one in documents if one["kind"] == "Service"}
+        addresses = re.findall(r"(\S+):8000 1 ", text)
+        assert len(addresses) == 5 and {address.removeprefix("engines='") for address in addresses} <= services
