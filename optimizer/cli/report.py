@@ -131,6 +131,5 @@ def _answer(
                 stated=question.stated,
             )
         else:
-            equal = question.kind == "uniform"
-            found = solve(problem, time_limit_s=limit, progress=live, stated=question.stated, side_by_side=equal)
+            found = solve(problem, time_limit_s=limit, progress=live, stated=question.stated)
         return simulate(problem, found, trace=trace)

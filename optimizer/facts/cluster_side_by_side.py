@@ -114,6 +114,12 @@ def not_split_on(problem: InventoryProblem) -> str | None:
     return None
 
 
+def split_with(problem: InventoryProblem, tenths: int, joint_gpus: tuple[int, ...]) -> ClusterSplit:
+    """The split in which the joint instances have so many free GPUs of each group."""
+    units = units_of_groups(problem.groups)
+    return ClusterSplit(tenths, tuple(gpus // one.gpus for gpus, one in zip(joint_gpus, units, strict=True)))
+
+
 def joint_part_on(problem: InventoryProblem, split: ClusterSplit) -> InventoryProblem:
     """What the joint instances are asked."""
     return _part(problem, split.units, split.tenths, "joint")

@@ -43,6 +43,7 @@ def report(
     from optimizer.reporting.sections.curves import curves_section
     from optimizer.results.chain import ChainAnswer
     from optimizer.results.cluster_pools import ClusterPoolsAnswer
+    from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
     from optimizer.results.pools import PoolsAnswer
     from optimizer.results.side_by_side import SideBySideAnswer
 
@@ -56,6 +57,18 @@ def report(
         curves = [curves_section(front, curve)] if front or curve else []
         whole = report_of(problem.name, *side_by_side_verdict(answer), [*both.sections, *curves], both.derivations)
         return Built(whole, None, tuple(front), tuple(curve), parts={"joint": both.joint})
+    if isinstance(answer, ClusterSideBySideAnswer):
+        from optimizer.facts.cluster_side_by_side import joint_part_on, pools_part_on
+        from optimizer.reporting.cluster_side_by_side import cluster_side_by_side_report
+        from optimizer.reporting.side_by_side import side_by_side_verdict
+
+        stood = cast("InventoryProblem", problem)
+        split = answer.split_of(stood)
+        parts = joint_part_on(stood, split), pools_part_on(stood, split)
+        of_both, derivations = cluster_side_by_side_report(stood, answer, parts)
+        curves = [curves_section(front, curve)] if front or curve else []
+        whole = report_of(problem.name, *side_by_side_verdict(answer), [*of_both, *curves], derivations)
+        return Built(whole, None, tuple(front), tuple(curve))
     if kind == "uniform" and not isinstance(answer, PoolsAnswer):
         from optimizer.catalog.recovery import recovery_facts
         from optimizer.reading.stated import stated_of

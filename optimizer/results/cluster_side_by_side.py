@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from optimizer.facts.cluster_side_by_side import ClusterSplit, split_with
+from optimizer.facts.inventory import InventoryProblem
+from optimizer.facts.side_by_side import TENTHS
 from optimizer.results.answer import Conflict, ModelRead, ObjectiveResult, Repair, Status, Verification
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.inventory import InventoryAnswer
@@ -69,6 +72,10 @@ class ClusterSideBySideAnswer:
     def label(self) -> str:
         """Short name such as ``20% to 1 × TP2·PP1 on a, 80% to prefill 2 × TP1 on b + decode 1 × TP2 on b``."""
         return f"{self.share:.0%} to {self.joint.label}, {1 - self.share:.0%} to {self.pools.label}"
+
+    def split_of(self, problem: InventoryProblem) -> ClusterSplit:
+        """What the joint instances have of the inventory that this answers."""
+        return split_with(problem, round(self.share * TENTHS), tuple(one.joint_gpus for one in self.groups))
 
     @property
     def gpus(self) -> int:

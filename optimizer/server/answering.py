@@ -308,10 +308,7 @@ def _report(ask: _Ask) -> tuple[dict[str, Any], int]:
     from optimizer.reporting.written.markdown import report_markdown
 
     problem, fixed = ask.problem, _fixed(ask.body.fixed)
-    equal = ask.question.kind == "uniform"
-    found: Any = (
-        check(problem, fixed, **ask.options) if fixed.any else solve(problem, **ask.options, side_by_side=equal)
-    )
+    found: Any = check(problem, fixed, **ask.options) if fixed.any else solve(problem, **ask.options)
     found = simulate(problem, found)
     problem = problem.decided(found.decided) if hasattr(found, "decided") else problem
     built = report(problem, found, stated=ask.question.stated, curve=_curve(ask))

@@ -39,7 +39,10 @@ def every_schema() -> Schema:
 
 def _report() -> Schema:
     section = closed({"id": TEXT, "title": TEXT, "blocks": array(ref("ReportBlock"))})
-    kinds = ("UniformAnswer", "InventoryAnswer", "ChainAnswer", "PoolsAnswer", "ClusterPoolsAnswer", "SideBySideAnswer")
+    kinds = (
+        "UniformAnswer", "InventoryAnswer", "ChainAnswer", "PoolsAnswer", "ClusterPoolsAnswer", "SideBySideAnswer",
+        "ClusterSideBySideAnswer",
+    )  # fmt: skip
     answers = [ref(name) for name in kinds]
     return closed(
         {
