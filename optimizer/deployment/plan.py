@@ -34,7 +34,7 @@ def plan_lines(service: Service, files: Mapping[str, str]) -> list[str]:
                 ]
             lines.append(f"  router: port {SERVICE_PORT}, before {len(service.engines)} instances{_dealt(service)}")
     if service.fronted and not service.pooled:
-        lines.append(f"the router before both parts knows each of {len(service.engines)} instances")
+        lines.append("no router of its own: the one before both parts knows each instance")
     elif options.target == "llm-d":
         lines.append(f"router: llm-d's own chart, before {len(service.engines)} instances")
     elif service.routed and chosen_there:

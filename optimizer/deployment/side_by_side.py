@@ -142,7 +142,7 @@ def _in_folders(beside: BothParts, options: Options, made_by: str) -> tuple[dict
         if by_llm_d and part == JOINT:
             written = {**llm_d_joint_files(service), "README.md": written["README.md"]}
         files |= {f"{part}/{path}": text for path, text in written.items()}
-        lines += plan_lines(service, written)[:-1]
+        lines += plan_lines(service, written)[:-2]
         services.append(service)
     chosen = beside.together
     title = f"{chosen.title(options.engine_name)}; {made_by}"
@@ -171,7 +171,7 @@ def _in_folders(beside: BothParts, options: Options, made_by: str) -> tuple[dict
             "serves; a part that is down as a whole leaves its requests to the other."
         )
     files["README.md"] = _readme(beside, services, title, how, start)
-    return files, [*lines, "Nothing was written."]
+    return files, [*lines, f"files: {', '.join(sorted(files))}", "Nothing was written."]
 
 
 def _kubernetes_start(app: str, options: Options) -> list[str]:

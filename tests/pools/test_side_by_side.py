@@ -258,6 +258,11 @@ def test_the_commands_speak_of_both_parts(tmp_path: Path) -> None:
         "  router: port 8000, before 4 instances; of the requests 20% to joint ones and 80% to pool-router"
         in shown.stdout
     )
+    shown = run("deploy", str(path), "--dry-run", "--target", "kubernetes")
+    assert (
+        shown.stdout.count("files: ") == 1 and "files: README.md, joint/README.md, joint/engines.yaml" in shown.stdout
+    )
+    assert "no router of its own" in shown.stdout and "routers before both: 2, port 8000" in shown.stdout
     other = run("deploy", str(path), "--target", "dynamo", "--out", str(tmp_path / "no"))
     assert other.returncode == 2 and "--target llm-d or kubernetes" in other.stderr
 
