@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from optimizer.costs.pools import link_between
-from optimizer.explain.pools.cluster_conflict import cluster_conflict, least_broken, nearest_words
+from optimizer.explain.pools.cluster_conflict import cluster_conflict, least_broken, nearest_pools
 from optimizer.explain.pools.cluster_repair import cluster_repairs
 from optimizer.explain.pools.cluster_why import cluster_limits, cluster_words
 from optimizer.explain.uniform.memory_words import pool_sentences
@@ -15,7 +15,7 @@ from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions.pools import refuse
 from optimizer.results.answer import model_read, unverified, with_verification
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
-from optimizer.results.pools import FixedPools
+from optimizer.results.pools import FixedPools, PoolsRepair
 from optimizer.search.common.clock import Clock
 from optimizer.search.common.solver import CtrlC
 from optimizer.search.pools.cluster_answer import ChosenPools
@@ -80,11 +80,13 @@ def solve_cluster_pools(
                 said = "The search ended before any pools were found; allow more time."
                 return _empty(problem, "unknown", (said,))
             conflict = cluster_conflict(problem, columns, clock)
-            nearest = nearest_words(columns, clock)
-            changes = cluster_repairs(problem, fixed, conflict, clock) if repairs else ()
-            answer = replace(
-                _empty(problem, "infeasible", (conflict.sentence, *nearest)), conflicts=(conflict,), repairs=changes
-            )
+            nearest = nearest_pools(columns, clock)
+            changes: tuple[PoolsRepair, ...] = ()
+            left = None
+            if repairs:
+                changes, left = cluster_repairs(problem, fixed, conflict, clock, nearest.enough)
+            said_why = (conflict.sentence, *nearest.words, *([left] if left else []))
+            answer = replace(_empty(problem, "infeasible", said_why), conflicts=(conflict,), repairs=changes)
             return with_verification(answer, verify_cluster_pools(problem, answer, fixed))
         bound = found.bound_ns if found.outcome != "optimal" else None
         chosen = ChosenPools(columns, found.picked)

@@ -301,16 +301,17 @@ def _pools_conflict(
 ) -> tuple[tuple[Conflict, ...], tuple[PoolsRepair, ...], list[str]]:
     """Raises ``ProblemError``: no pools have these decisions."""
     if isinstance(problem, InventoryProblem):
-        from optimizer.explain.pools.cluster_conflict import cluster_conflict, nearest_words
+        from optimizer.explain.pools.cluster_conflict import cluster_conflict, nearest_pools
         from optimizer.explain.pools.cluster_repair import cluster_repairs
         from optimizer.search.pools.cluster_solve import columns_on
 
         options = columns_on(problem, foil)
         if options is None:
-            return _too_many(cluster_repairs(problem, foil, TOO_MANY, clock), "a group has")
+            return _too_many(cluster_repairs(problem, foil, TOO_MANY, clock)[0], "a group has")
         conflict = cluster_conflict(problem, options, clock)
-        nearest = list(nearest_words(options, clock))
-        return (conflict,), cluster_repairs(problem, foil, conflict, clock), [conflict.sentence, *nearest]
+        nearest = nearest_pools(options, clock)
+        repairs, left = cluster_repairs(problem, foil, conflict, clock, nearest.enough)
+        return (conflict,), repairs, [conflict.sentence, *nearest.words, *([left] if left else [])]
     from optimizer.explain.pools.conflict import conflict_of, nearest_pair
     from optimizer.explain.pools.repair import repairs_of
     from optimizer.search.pools.solve import columns_of

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from optimizer.explain.common.numbers import amount, count, listing
 from optimizer.explain.pools.conflict import IDLE_STEPS, broken_words, in_order
 from optimizer.facts.inventory import InventoryProblem
@@ -10,35 +12,58 @@ from optimizer.search.common.clock import Clock
 from optimizer.search.pools.cluster_answer import ChosenPools, cluster_sentence
 from optimizer.search.pools.cluster_columns import ClusterColumns
 from optimizer.search.pools.cluster_picked import Picked
-from optimizer.search.pools.cluster_solve import best_of, columns_on, keeps, rules_on
+from optimizer.search.pools.cluster_solve import best_of, keeps, rules_on
 from optimizer.search.pools.model import RATE_STEPS
+
+CONFLICT_S = 5.0
+"""Seconds that a conflict may take; a set that is not known to be minimal then says so."""
+ALONE_S = 2.0
+"""Seconds more in which a rule that nothing keeps even by itself is looked for then."""
+NEAREST_S = 2.0
+"""Seconds that the pools which come nearest may take to be told, and as many to be chosen."""
 
 
 def cluster_conflict(problem: InventoryProblem, columns: ClusterColumns | None, clock: Clock) -> Conflict:
-    """A minimal set of rules that cannot hold together."""
+    """A set of rules that cannot hold together, minimal where ``CONFLICT_S`` were enough to tell."""
     if columns is None:
         said = (
             "No pools can be built: no prefill and decode shape that the engine runs, that its connector joins and of which one "
             "instance each has room on the groups there are."
         )
         return Conflict(("gpu_count",), said, True)
-    rules = in_order(rules_on(problem), _out_of_reach(problem, columns, clock))
+    within = clock.within(CONFLICT_S)
+    rules = in_order(rules_on(problem), _out_of_reach(problem, columns, within))
     kept, minimal = list(rules), True
-    for rule in rules:
-        fits = keeps(columns, [one for one in kept if one != rule], clock)
+    for position, rule in enumerate(rules):
+        fits = _kept(columns, [one for one in kept if one != rule], within, len(rules) - position)
         if fits is False:
             kept.remove(rule)
         elif fits is None:
             minimal = False
-    return Conflict(tuple(kept), _sentence(problem, kept), minimal)
+    if not minimal:
+        # Whether one rule alone leaves nothing takes less than whether all others together do.
+        alone = clock.within(ALONE_S)
+        for position, rule in enumerate(kept):
+            if _kept(columns, [rule], alone, len(kept) - position) is False:
+                return Conflict((rule,), _sentence(problem, [rule]), True)
+    unsettled = "" if minimal else f" Fewer of them may be enough for that: it was not settled in {CONFLICT_S:g} s."
+    return Conflict(tuple(kept), _sentence(problem, kept) + unsettled, minimal)
 
 
 def _out_of_reach(problem: InventoryProblem, columns: ClusterColumns, clock: Clock) -> list[str]:
     """Latency limits that no pools keep however few requests come."""
     limits = [limit.rule for limit in problem.requirements.latency_limits if limit.rule in rules_on(problem)]
-    workload = problem.workload.model_copy(update={"requests_per_s": IDLE_STEPS / RATE_STEPS})
-    idle = columns_on(problem.model_copy(update={"workload": workload}), columns.options.fixed) if limits else None
-    return [rule for rule in limits if idle is not None and keeps(idle, [rule], clock) is False]
+    idle = ClusterColumns(columns.options.at_rate(IDLE_STEPS / RATE_STEPS)) if limits else None
+    return [rule for rule in limits if _kept(idle, [rule], clock, 2 * len(limits)) is False]
+
+
+def _kept(columns: ClusterColumns | None, rules: list[str], clock: Clock, questions: int) -> bool | None:
+    """Whether some pools keep rules; None: not known, after a fair part of the time for so many questions.
+
+    What takes little leaves its time to the others; so one may take as much as two.
+    """
+    left = clock.left_s
+    return keeps(columns, rules, clock if left is None else clock.within(2 * left / max(2, questions)))
 
 
 def _sentence(problem: InventoryProblem, rules: list[str]) -> str:
@@ -76,19 +101,35 @@ def said_of(problem: InventoryProblem, rule: str) -> str:
 
 
 def least_broken(columns: ClusterColumns, clock: Clock) -> Picked | None:
-    """The pools that break the fewest rules, the definitions alone kept."""
-    kept: list[str] = []
-    for rule in rules_on(columns.problem):
-        if keeps(columns, [*kept, rule], clock):
+    """The pools that break few rules, one after the other kept where it is known that it can be; the definitions alone always."""
+    within, kept = clock.within(NEAREST_S), list[str]()
+    rules = rules_on(columns.problem)
+    for position, rule in enumerate(rules):
+        if _kept(columns, [*kept, rule], within, len(rules) + 1 - position):
             kept.append(rule)
-    return best_of(columns, clock, kept).picked
+    return best_of(columns, clock.within(NEAREST_S), kept).picked
 
 
-def nearest_words(columns: ClusterColumns | None, clock: Clock) -> tuple[str, ...]:
-    """The pools that come nearest, and what they break."""
+@dataclass(frozen=True, slots=True)
+class NearestPools:
+    """Pools that break few rules."""
+
+    words: tuple[str, ...] = ()
+    """What they are, and what they break."""
+    enough: tuple[str, float] | None = None
+    """A limit that is all they break, and the ms with which they would keep it."""
+
+
+def nearest_pools(columns: ClusterColumns | None, clock: Clock) -> NearestPools:
+    """The pools that come nearest, as far as is told in ``NEAREST_S``."""
     picked = None if columns is None else least_broken(columns, clock)
     if picked is None or columns is None:
-        return ()
+        return NearestPools()
     chosen = ChosenPools(columns, picked)
-    said = [f"Nearest: {chosen.strategy().label}."]
-    return (*said, *broken_words(chosen.rules()))
+    rules = chosen.rules()
+    broken = [rule for rule in rules if rule.enabled and not rule.holds]
+    said = (f"Nearest: {chosen.strategy().label}.", *broken_words(rules))
+    limits = [limit.rule for limit in columns.problem.requirements.latency_limits]
+    if len(broken) == 1 and broken[0].id in limits and isinstance(broken[0].actual, float | int):
+        return NearestPools(said, (broken[0].id, float(broken[0].actual)))
+    return NearestPools(said)

@@ -21,6 +21,11 @@ class Clock:
         """Seconds left; None: no limit."""
         return None if self.limit_s is None else max(0.01, self.limit_s - (time.monotonic() - self._start))
 
+    def within(self, seconds: float) -> Clock:
+        """A clock for a part of what is done, which takes so many seconds at most."""
+        left = self.left_s
+        return Clock(seconds if left is None else min(seconds, left), self.ctrl_c)
+
     @property
     def deadline(self) -> float | None:
         """When it ends, on the monotonic clock; None: no limit."""
