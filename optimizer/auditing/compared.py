@@ -31,11 +31,11 @@ _KINDS = {
     "kv_heads": "heads", "kv_heads_short": "heads", "hidden_size": "width", "ffn_width": "width", "parameters": "parameters",
     "active_parameters": "parameters", "experts": "experts", "experts_per_token": "experts", "gpu_memory": "bytes",
     "memory_bandwidth": "bytes/s", "nvlink": "bytes/s", "pcie": "bytes/s", "network": "bytes/s", "power": "W", "price": "money/h",
-    "host_memory": "bytes",
+    "host_memory": "bytes", "weights": "bytes",
 }  # fmt: skip
 """Quantities that people compare, and with what they can be."""
 _SERVED = re.compile(
-    r"\b(?:we (?:allow|permit|serve|admit|accept|need|use)|(?:that|this|the|our) (?:limit|cap|length)|allowed|permitted|admitted|erlaubt\w*"
+    r"\b(?:we (?:allow|permit|serve|admit|accept)|(?:that|this|the|our) (?:limit|cap)\b(?! of)|allowed|permitted|admitted|erlaubt\w*"
     r"|zulässig\w*|zugelassen\w*|unser\w* Grenze|wir (?:erlauben|zulassen|brauchen)|nous (?:autorisons|admettons)|autorisée?s?"
     r"|(?:cette|notre) limite|admise?s?)\b",
     re.IGNORECASE,
@@ -46,8 +46,9 @@ _OF_MODEL = re.compile(
     re.IGNORECASE,
 )
 _SPOKEN = (
-    ("prompt_tokens", re.compile(r"\b(?:prompts?|inputs?|Prompts?|Eingaben?|entrées?|invites?)\b", re.IGNORECASE)),
-    ("output_tokens", re.compile(r"\b(?:answers?|repl(?:y|ies)|outputs?|Antworten?|Ausgaben?|réponses?|sorties?)\b", re.IGNORECASE)),
+    ("prompt_tokens", re.compile(r"\b(?:prompts?|inputs?|reads?|Eingaben?|liest|lesen|entrées?|invites?|lit|lisons)\b", re.IGNORECASE)),
+    ("output_tokens", re.compile(
+        r"\b(?:answers?|repl(?:y|ies)|outputs?|writes?|Antworten?|Ausgaben?|schreibt|réponses?|sorties?|écrit)\b", re.IGNORECASE)),
     ("nvlink", re.compile(r"\bNVLink\b")),
     ("memory_bandwidth", re.compile(
         r"\b(?:memory (?:bandwidth|speed)|bandwidth|reads? (?:its |the )?memory|Speicherbandbreite|Bandbreite|liest|bande passante|lit sa"
@@ -55,6 +56,22 @@ _SPOKEN = (
 )  # fmt: skip
 _FACT_OF = {"bytes": "memory", "bytes/s": "bandwidth", "W": "tdp", "FLOP/s": "peak"}
 _FACTS = {"nvlink": "nvlink", "memory_bandwidth": "bandwidth", "gpu_memory": "memory", "power": "tdp", "pcie": "pcie"}
+_CAN = re.compile(
+    r"\b(?:supports?|can|could|takes?|allows?|handles?|kann|könnte|schafft|unterstützt|accepte\w*|permet\w*|peut|pourrait)\b",
+    re.IGNORECASE,
+)
+_REQUEST = re.compile(
+    r"\b(?:all (?:the )?tokens|tokens of (?:a|the|each) request|(?:a|the) (?:whole |entire |average |mean |typical )?request"
+    r"|a request of (?:the )?"
+    r"average (?:size|length)|aller Token|Token einer Anfrage|(?:mittlere|durchschnittliche|ganze) Anfrage|tous les jetons"
+    r"|requête moyenne)\b",
+    re.IGNORECASE,
+)
+"""What is read and written together."""
+_A_CARD = re.compile(
+    r"\b(?:size of|into|than|of) (?:a|one|the|our) (?:single )?(?:card|GPU)\b|\beine[rm]? Karte\b|\bd'une carte\b",
+    re.IGNORECASE,
+)
 _BACK = re.compile(
     r"^\W*(?:that|this|it|which|they|das|dies|es|sie|cela|ce|c'est|il|elle|ils|elles)\b|\bof (?:that|this)\b|\bdavon\b|\bde cela\b",
     re.IGNORECASE,
@@ -70,14 +87,17 @@ def pairs_of(
         list(_sides(sentence, first, context, own, True)),
         list(_sides(sentence, second, context, own, False)),
     )
+    cards = [[g for g in sentence.gpus if a <= g.start < b] for a, b in (first, second)]
+    two_cards = bool(cards[0] and cards[1])
+    if two_cards:  # a quantity is that of each of them, and not the report's own
+        ones, others = [one for one in ones if not one.named], [one for one in others if not one.named]
     for one in ones:
         for other in others:
             if one.kind == other.kind and not (one.named and one.named == other.named and one.values == other.values):
                 yield one, other
-    if any(one.kind == other.kind for one in ones for other in others):
+    if not two_cards and any(one.kind == other.kind for one in ones for other in others):
         return
     named = next((id for id, words in _SPOKEN if id in _FACTS and words.search(sentence.text)), "")
-    cards = [[g for g in sentence.gpus if a <= g.start < b] for a, b in (first, second)]
     if not cards[1] and len(cards[0]) == 1 and _COMPARED.search(sentence.text[: cards[0][0].start]):
         cards, second = [[], cards[0]], first  # "compared to the A100 that is twice the bandwidth"
     if len(cards[1]) == 1:
@@ -143,15 +163,21 @@ def _sides(
         yield ComparedSide(_kind_of(sentence, figure), figure.values, figure.text.strip())
         return
     said = set()
+    if _REQUEST.search(text) and own.own_model:
+        total = own.values["prompt"] + own.values["output"]
+        yield ComparedSide("tokens", (total,), f"a request ({total:,.0f} tokens)", "request")
+        return
     for term in sentence.terms_in(*span, "quantity"):
         said |= {id for id in term.ids("quantity") if id in _KINDS}
     said |= {id for id, words in _SPOKEN if id in _KINDS and words.search(text)}
     if said & {"prompt_tokens", "output_tokens"}:
         said -= {"context"}
-    if _SERVED.search(text) and own.own_model and not _OF_MODEL.search(text):
+    elif _SERVED.search(text) and own.own_model and not _OF_MODEL.search(text):
         length = own.values["max_length"]
         yield ComparedSide("tokens", (length,), f"the longest request ({length:,.0f})", "max_length")
         return
+    if not said and _A_CARD.search(text):
+        said = {"gpu_memory"}
     for id in sorted(said):
         values = tuple(_values(quantities()[id], text, own))
         if values:
@@ -162,11 +188,7 @@ def _sides(
         rate = own.values.get(f"peak_{term.id('precisions')}")
         if rate and own.own_hardware and not re.search(r"\b(?:weights?|cache|Gewichte|poids)\b", sentence.text):
             yield ComparedSide("FLOP/s", (rate,), f"{term.text} ({shown(rate, 'FLOP/s')})", f"peak in {term.text}")
-    if (
-        _OF_MODEL.search(text)
-        and not said
-        and re.search(r"\b(?:supports?|can|takes?|allows?|kann|unterstützt|accepte|permet)\b", text)
-    ):
+    if _OF_MODEL.search(text) and not said and _CAN.search(text):
         yield ComparedSide(
             "tokens", (own.values["context"],), f"the model's context ({own.values['context']:,.0f})", "context"
         )
@@ -180,9 +202,13 @@ def _sides(
 
 def _values(quantity: Quantity, text: str, own: Situation) -> Iterator[float]:
     """What a quantity is of one GPU where it has that, else of the whole."""
-    listed = quantity.values.get("gpu", ()) if _KINDS[quantity.id] in _FACT_OF else quantity.values.get("", ())
+    listed: tuple[str, ...] = (
+        quantity.values.get("gpu", ()) if _KINDS[quantity.id] in _FACT_OF else quantity.values.get("", ())
+    )
     if quantity.id == "context":
         listed = ("context",) if _OF_MODEL.search(text) else ("context", "max_length")
+    elif quantity.id == "weights":
+        listed = ("weights_gpu",) if re.search(r"\b(?:GPU|card|rank|Karte|carte)", text) else ("weights", "weights_gpu")
     for one in listed or quantity.values.get("", ()):
         try:
             if value := value_of(one, own.values):

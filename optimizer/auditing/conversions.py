@@ -11,7 +11,7 @@ from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
 _SAME = re.compile(
-    r"^\s*\(?\s*(?:=|≈|,?\s*(?:i\.\s?e\.|that is|that's|which is|which are|which equals|which makes|or|or about"
+    r"^\s*\(?\s*(?:=|≈|,?\s*(?:i\.\s?e\.|that is|that's|which is|which are|which equals|which makes|or|or about|sind|ist|font|fait"
     r"|namely|call it|say|equals|is|are|makes|in other words|equivalent to|corresponding to|d\. ?h\.|das sind|das ist|also"
     r"|entspricht|entsprechen|oder|soit|c'est-à-dire|c\.-à-d\.|ou|ce qui fait|équivaut à|équivalent à"
     r"|correspond à)\s*,?)?\s*(?:about|roughly|around|some|approximately|~|≈|rund|etwa|environ)?\s*\(?$",
@@ -71,6 +71,9 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
         if first.dimension != second.dimension or not first.dimension or not first.unit or not second.unit:
             continue
         alike = first.unit.lower() == second.unit.lower() and _bits(first) == _bits(second)
+        if first.dimension in ("requests/s", "tokens/s") and len(sentence.measures) == 2:
+            yield from _two_periods(sentence, first, second)
+            continue
         if alike or first.dimension not in ("bytes", "bytes/s", "ms", "FLOP/s"):
             continue
         gap = sentence.text[first.end : second.start]
@@ -145,6 +148,38 @@ def conversions(sentence: Sentence) -> Iterator[Claim]:
                 expected,
                 "unit conversion",
             )
+
+
+_ARE = re.compile(
+    r"[^\d,;.()]{0,24}?,?\s?(?:=|≈|\b(?:is|are|makes?|i\.e\.|that is|or|sind|ist|das sind|also|entspricht|entsprechen|macht|oder"
+    r"|sont|font|fait|soit|ou)\b)"
+    r"(?:\s(?:about|roughly|rund|etwa|environ))?\s?",
+    re.IGNORECASE,
+)
+_OTHER_PART = re.compile(
+    r"\b(?:per|each|every|on|je|pro|jede\w*|par|chaque|sur)\s(?:replica|instance|GPU|card|node|server|Replikat|Karte|Knoten|réplique|carte"
+    r"|nœud)\b|\b(?:each|jeweils|chacune?|peak|average|out of|of which)\b",
+    re.IGNORECASE,
+)
+
+
+def _two_periods(sentence: Sentence, first: Measure, second: Measure) -> Iterator[Claim]:
+    """``6 requests per second are 360 per minute``: one rate by two periods."""
+    gap = sentence.text[first.end : second.start]
+    if (
+        first.unit == second.unit
+        or not _ARE.fullmatch(gap)
+        or _OTHER_PART.search(sentence.text)
+        or sentence.has("negation")
+    ):
+        return
+    right = any(second.says(value, 0.012) for value in first.values)
+    if right or not second.hedged:
+        times = first.value / second.value if second.value else 0.0
+        reason = f"{first.text} and {second.text} are {'one rate' if right else f'not one rate: they differ {times:.3g} times'}."
+        yield figure_claim(
+            sentence, "confirmed" if right else "refuted", reason, second, shown(first.value, first.dimension), "unit conversion"
+        )  # fmt: skip
 
 
 def _bits_and_bytes(first: Measure, second: Measure, gap: str) -> bool:

@@ -14,30 +14,24 @@ from optimizer.auditing.claims import subject_claim, verdict_of
 from optimizer.auditing.compared import pairs_of
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
+from optimizer.auditing.fractions import fractions_in
 from optimizer.auditing.measures import shown
 from optimizer.auditing.number_words import NUMBER_WORD, NUMBER_WORDS
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
-OFF = 0.125
+OFF = 0.12
 """Relative: a factor in words that is nearer than this is not called wrong."""
 NEAR = 0.06
 _NUMBER = rf"(?:\d{{1,3}}(?:[.,]\d+)?|{NUMBER_WORD})"
 _WORDS: tuple[tuple[str, float], ...] = (
     (r"half (?:as much )?again|one and a half times|anderthalb(?:mal|fache\w*)|(?:une )?fois et demie", 1.5),
-    (r"(?:three|3) quarters of|drei Viertel (?:des|der|von)|(?:les )?trois quarts (?:de|du)", 0.75),
-    (r"(?:two|2) thirds of|zwei Drittel (?:des|der|von)|(?:les )?deux tiers (?:de|du)", 2 / 3),
-    (r"(?:a|one) quarter of|ein Viertel (?:des|der|von)|(?:un|le) quart (?:de|du)", 0.25),
-    (r"(?:an|one) eighth of|ein Achtel (?:des|der|von)|(?:un|le) huitième (?:de|du)", 0.125),
-    (r"(?:a|one) sixteenth of|ein Sechzehntel (?:des|der|von)|(?:un|le) seizième (?:de|du)", 0.0625),
-    (r"(?:a|one) fifth of|ein Fünftel (?:des|der|von)|(?:un|le) cinquième (?:de|du)", 0.2),
-    (r"(?:a|one) third of|ein Drittel (?:des|der|von)|(?:un|le) tiers (?:de|du)", 1 / 3),
     (r"half (?:of )?(?:the|as|that|a|an|its|what|our)|halb so|die Hälfte (?:des|der|von)|la moitié (?:de|du)", 0.5),
     (r"twice|double|doppelt|zweimal|das Doppelte|deux fois|(?:le )?double", 2.0),
     (r"threefold|triple|dreimal|das Dreifache|trois fois|(?:le )?triple", 3.0),
 )
 _TIMES = re.compile(
-    rf"\b(?P<n>{_NUMBER})(?:\s(?:times|mal so|fois)|mal so|-?fach\w*|-Fache\w*|fache\w*)\b"
+    rf"\b(?P<n>{_NUMBER})(?:\s(?:times|mal so|fois)|-?mal so|-?fach\w*|-Fache\w*|fache\w*)\b"
     rf"|\b(?P<m>\d{{1,3}}(?:[.,]\d+)?)\s?[x×](?=\s(?:the|as|more))",
     re.IGNORECASE,
 )
@@ -97,10 +91,23 @@ def factors(text: str) -> list[Factor]:
     for pattern, value in _WORDS:
         for match in re.finditer(rf"\b(?:{pattern})\b", text, re.IGNORECASE):
             add(match, value, True)
+    for one in fractions_in(text):
+        if _OF.match(text[one.end :]) and not any(one.start < f.end and f.start < one.end for f in found):
+            before = text[: one.start]
+            relation = "≥" if _MORE.search(before) else "≤" if _ALMOST.search(before) else "="
+            found.append(Factor(one.start, one.end + _end_of(text, one.end), one.text, one.value, relation, True))
     for match in _TIMES.finditer(text):
         word = (match["n"] or match["m"]).lower().replace(",", ".")
-        add(match, float(NUMBER_WORDS[word]) if word in NUMBER_WORDS else float(word), True)
+        add(match, float(NUMBER_WORDS[word]) if word in NUMBER_WORDS else float(word), "." not in word)
     return found
+
+
+_OF = re.compile(r"\s(?:of|as|des|der|von|vom|so|de|du|d')\b", re.IGNORECASE)
+
+
+def _end_of(text: str, end: int) -> int:
+    found = _OF.match(text[end:])
+    return found.end() if found else 0
 
 
 _FOR_EVERY = re.compile(
@@ -112,8 +119,16 @@ _FOR_EVERY = re.compile(
 """``for every output token the service reads five prompt tokens``."""
 
 
+_THAN = re.compile(r"\b(?:as|than|what|wie|als|que|qu['’]\w+|ce que|was)\b", re.IGNORECASE)
+
+
+def _compares(text: str, factor: Factor) -> bool:
+    """Whether a factor is said of one thing and another, by a verb before it or a "than" behind it."""
+    return bool(_IS.search(text[: factor.start]) or _THAN.search(text[factor.end :]))
+
+
 _IS = re.compile(
-    r"(?:\b(?:is|are|be|runs?|comes?|makes?|gives?|offers?|delivers?|has|have|at|of|ist|sind|läuft|hat|haben|also|bis|zum|est|sont|a|ont|fait"
+    r"(?:\b(?:is|are|be|could|can|fills?|könnte|kann|füllt|pourrait|runs?|comes?|makes?|gives?|offers?|delivers?|has|have|at|of|ist|sind|läuft|hat|haben|also|bis|zum|est|sont|a|ont|fait"
     r"|font|soit|à|tourne\w*)\b(?:\s[^\W\d]+){0,4}?|[,:;(])\s*$",
     re.IGNORECASE,
 )
@@ -164,7 +179,7 @@ def _compared(
     else:
         return
     right = True in verdicts
-    if not right and first[0] < factor.start and not _IS.search(sentence.text[: factor.start]):
+    if not right and first[0] < factor.start and not _compares(sentence.text, factor):
         return  # "prompt + half the output": no comparison of the two
     yield _said_of(sentence, factor, right, ratio, one.words, other.words)
 

@@ -9,26 +9,31 @@ from optimizer.auditing.facts import Degrees, Situation
 from optimizer.auditing.sentences import Sentence
 
 FAILS = re.compile(
-    r"\b(?:los(?:e|es|ing|t|s)|fail\w*|gone|goes (?:down|away|dark)|drops? out|down|dies|dead|crash\w*|breaks? down|burns? down"
-    r"|switched off|powered off|outage|without (?:one|a single)|missing|ausf[aä]ll\w*|ausfäll\w*|fällt\b.{0,40}\baus|Ausfall|Verlust"
-    r"|verlier\w+|abgeschaltet|stirbt|kaputt|tombe\w*|perd\w*|perte|panne|arrêt\w*|éteint\w*|défaillance)\b",
+    r"\b(?:los(?:e|es|ing|t|s)|fail\w*|gone|goes (?:down|away|dark|offline)|drops? out|down|dies|dead|crash\w*|breaks?(?: down)?|broken"
+    r"|burns? down|switched off|powered off|outage|offline|without (?:one|a single)|missing|\w*ausf[aä]ll\w*|fällt\b.{0,40}\baus"
+    r"|verlier\w+|\w*[Vv]erlust|abgeschaltet|stirbt|defekt\w*|kaputt|ohne (?:eine[nr]?|einen)|tombe\w*|perd\w*|perte|panne|arrêt\w*"
+    r"|éteint\w*|défaillan\w*|sans (?:une?|l'une?))\b",
     re.IGNORECASE,
 )
 _ONE = (
-    r"(?:an?|one|the|any one|any|every|each|single|a single|either|of the (?:two|four|eight)|the other|one of the \w+|ein\w*|eine einzelne"
-    r"|eines|der|die|des|une?|une seule|d'une|d'un|l'un des \w+|l'une des \w+|la|le|du)"
+    r"(?:an?|one|the|any one|any|every|each|single|a single|either|of the \w+|the other|one of the \w+|ein\w*|eine einzelne"
+    r"|eine[rs]? der \w+"
+    r"|eines|der|die|des|une?|une seule|d'une|d'un|l'une? des \w+|la|le|du)"
 )
 _CARD = re.compile(
-    rf"\b{_ONE}\s(?:\w+\s)?(?:GPUs?|cards?|accelerators?|Karten?|Grafikkarten?|cartes?|accélérateurs?)\b", re.IGNORECASE
+    rf"\b{_ONE}\s(?:\w+\s)?(?:GPUs?|cards?|accelerators?|Karten?|Grafikkarten?|cartes?|accélérateurs?)\b"
+    r"|\b(?:Karten|GPU-?|Grafikkarten)(?:ausfall|verlust)\w*",
+    re.IGNORECASE,
 )
 _REPLICA = re.compile(
     rf"\b{_ONE}\s(?:\w+\s)?(?:replicas?|instances?|Instanz(?:en)?|Replikate?|répliques?)\b", re.IGNORECASE
 )
 _NODE = re.compile(
     rf"\b{_ONE}\s(?:\w+\s)?(?:servers?|nodes?|machines?|hosts?|box|workstation|chassis|Servers?|Knotens?|Rechners?|Maschine|serveurs?"
-    r"|nœuds?)\b",
+    r"|nœuds?)\b|\b(?:Knoten|Server|Rechner)(?:ausfall|verlust)\w*",
     re.IGNORECASE,
 )
+_IN_CASE = re.compile(r"\b(?:in case|für den Fall|au cas où)\b", re.IGNORECASE)
 _ONE_A_NODE = re.compile(
     r"\b(?:one|an?|je eine?|jeweils eine?|une?)\s(?:(?:replica|instance|engine|copy|Replikat|Instanz|réplique)\s)?"
     r"(?:on|per|auf|pro|sur|par)\s(?:each|every|jede[mnr]|chaque)?\s?(?:\w+[\s-])?(?:node|server|machine|host|Knoten|Rechner|Maschine|serveur|nœud)\b",
@@ -44,6 +49,10 @@ class Failure:
     degrees: Degrees
     lost: int
     part: str
+    place: tuple[int, int] = (-1, -1)
+    """Where the part that fails is named."""
+    words_of_it: tuple[tuple[int, int], ...] = ()
+    """Words that tell what fails, with their places; they do not tell what is lost by it."""
 
     @property
     def left(self) -> int:
@@ -83,9 +92,11 @@ def failure_of(sentence: Sentence, own: Situation, whole: str = "") -> Failure |
     Args:
         whole: other text of the report that may say how replicas are placed.
     """
-    degrees, hardware, text = degrees_meant(sentence, own), own.problem.hardware, sentence.text
+    degrees, text = degrees_meant(sentence, own), sentence.text
     fails = list(FAILS.finditer(text))
     if degrees is None or min(degrees.tp, degrees.pp, degrees.dp) < 1:
+        return None
+    if _IN_CASE.search(text):
         return None
     if not fails or not own.own_hardware or sentence.models or sentence.has("past"):
         return None
@@ -99,19 +110,23 @@ def failure_of(sentence: Sentence, own: Situation, whole: str = "") -> Failure |
     nodes = [(m.start(), m.end(), "node") for m in _NODE.finditer(text)]
     if not (found or named or nodes):
         return None
-    near = min(
-        (min(max(f.start() - end, start - f.end(), 0) for f in fails), start, part)
+    _, _, place, part, event = min(
+        (max(one.start() - end, start - one.end(), 0), part == "replica", (start, end), part, one.span())
         for start, end, part in (*found, *named, *nodes)
+        for one in fails
     )
-    part = near[2]
-    if part != "node":
-        return Failure(degrees, 1, part)
+    lost = 1 if part != "node" else _of_a_node(degrees, own, whole)
+    return None if lost is None else Failure(degrees, lost, part, place, (event,))
+
+
+def _of_a_node(degrees: Degrees, own: Situation, whole: str) -> int | None:
+    """Replicas that a node takes with it; None where that depends on the placement."""
+    hardware, each = own.problem.hardware, degrees.tp * degrees.pp
     if hardware.nodes == 1:
-        return Failure(degrees, degrees.dp, part)
-    each, per_node = degrees.tp * degrees.pp, hardware.gpus_per_node
+        return degrees.dp
+    per_node = hardware.gpus_per_node
     if degrees.gpus != hardware.gpus:
-        spread = degrees.dp == hardware.nodes and each <= per_node and _ONE_A_NODE.search(whole)
-        return Failure(degrees, 1, part) if spread else None
+        return 1 if degrees.dp == hardware.nodes and each <= per_node and _ONE_A_NODE.search(whole) else None
     if each <= per_node:
-        return Failure(degrees, per_node // each, part) if per_node % each == 0 else None
-    return Failure(degrees, 1, part) if each % per_node == 0 else None
+        return per_node // each if per_node % each == 0 else None
+    return 1 if each % per_node == 0 else None

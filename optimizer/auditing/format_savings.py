@@ -9,17 +9,13 @@ from dataclasses import replace
 from optimizer.auditing.claims import subject_claim, verdict_of
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.failed import degrees_meant
+from optimizer.auditing.fractions import fractions_in
 from optimizer.auditing.sentences import Sentence
 from optimizer.catalog.constants import constants
 from optimizer.costs.parameters import KV_BYTES
 from optimizer.results.audit import Claim
 
-_SHARES = {
-    "half": 1 / 2, "third": 1 / 3, "quarter": 1 / 4, "eighth": 1 / 8, "sixteenth": 1 / 16, "hälfte": 1 / 2, "drittel": 1 / 3,
-    "viertel": 1 / 4, "achtel": 1 / 8, "sechzehntel": 1 / 16, "moitié": 1 / 2, "tiers": 1 / 3, "quart": 1 / 4, "huitième": 1 / 8,
-    "seizième": 1 / 16, "halves": 1 / 2, "halved": 1 / 2, "halbiert": 1 / 2,
-}  # fmt: skip
-_SHARE = re.compile(rf"\b(?P<three>three |drei |trois )?(?P<share>{'|'.join(_SHARES)})s?\b", re.IGNORECASE)
+_HALVED = re.compile(r"\b(?:halv(?:es|ed)|halbiert)\b", re.IGNORECASE)
 _SAVES = re.compile(
     r"\b(?:sav(?:e|es|ing)|reduc\w+|shrinks?|cuts?|halves?|halved|spart|sparen|einsparen|reduzier\w*|verkleiner\w*|halbier\w*|économis\w*"
     r"|rédui\w*|divis\w*)\b",
@@ -55,14 +51,10 @@ def judge_format_savings(sentence: Sentence, own: Situation) -> Iterator[Claim]:
 
 def _said(sentence: Sentence) -> tuple[float, str, int] | None:
     """The one share that a sentence gives, in words or percent, and where."""
-    words = list(_SHARE.finditer(sentence.text))
-    percents = [m for m in sentence.measures if m.dimension == "%"]
-    if len(words) + len(percents) != 1:
-        return None
-    if percents:
-        return percents[0].value / 100, percents[0].text, percents[0].start
-    found = words[0]
-    return _SHARES[found["share"].lower()] * (3 if found["three"] else 1), found.group(), found.start()
+    found = [(one.value, one.text, one.start) for one in fractions_in(sentence.text)]
+    found += [(m.value / 100, m.text, m.start) for m in sentence.measures if m.dimension == "%"]
+    found += [(0.5, m.group(), m.start()) for m in _HALVED.finditer(sentence.text)]
+    return found[0] if len(found) == 1 else None
 
 
 def _saved(sentence: Sentence, own: Situation, format: str, cache: bool) -> Iterator[Claim]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from optimizer.auditing.claims import figure_claim, verdict_of
 from optimizer.auditing.facts import Situation
+from optimizer.auditing.figures import is_part_of_count
+from optimizer.auditing.measures import Measure
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
@@ -48,7 +50,7 @@ def judge_in_progress(sentence: Sentence, own: Situation) -> Iterator[Claim]:
 
 
 _PARTS = re.compile(
-    r"[\s-](?:\w+[\s-])?(?:servers?|nodes?|machines?|hosts?|replicas?|instances?|copies|engines?|cards?|GPUs?|Server|Knoten|Rechner|Maschinen"
+    r"(?<=both)\s\w+\b|[\s-](?:\w+[\s-])?(?:layers|Schichten|couches|servers?|nodes?|machines?|hosts?|replicas?|instances?|copies|engines?|cards?|GPUs?|Server|Knoten|Rechner|Maschinen"
     r"|Replikate?n?|Instanzen|Karten|serveurs?|nœuds?|répliques?|cartes?)\b",
     re.IGNORECASE,
 )
@@ -64,21 +66,44 @@ _TOGETHER = re.compile(
 )
 
 
-def judge_together(sentence: Sentence) -> Iterator[Claim]:
+_EACH_BEHIND = re.compile(r"(?:\s[^\W\d]+){0,2}?\s(?:each|apiece|jeweils|chacune?s?)\b", re.IGNORECASE)
+_EACH_BEFORE = re.compile(r"\b(?:je|jeweils|each (?:with|of|has|having|holding|holds|takes|gets))\s$", re.IGNORECASE)
+_PER_PART = re.compile(
+    r"(?:\s[^\W\d]+){0,2}?\s(?:per|on each|in each|for each|je|pro|par|sur chaque)\s(?P<part>replica|instance|engine|copy|Replikat|Instanz"
+    r"|réplique)\b",
+    re.IGNORECASE,
+)
+
+
+def judge_together(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     """``96 slots let the two servers together work on 192``: what each has, how many there are, and what they have together."""
     counts = [m for m in sentence.measures if not m.dimension and not m.unit]
-    if len(counts) != 3 or len(sentence.measures) != 3 or not _TOGETHER.search(sentence.text):
+    text = sentence.text
+    if len(counts) != len(sentence.measures) or re.search(r"[×÷=]", text):
         return
-    if any(sentence.has(kind) for kind in ("past", "negation")) or re.search(r"[×÷=]", sentence.text):
+    if any(sentence.has(kind) for kind in ("past", "negation")) or any(is_part_of_count(sentence, m) for m in counts):
         return
-    parts = [m for m in counts if _PARTS.match(sentence.text[m.end :]) and m is not counts[-1]]
-    if len(parts) != 1 or not _SLOTS.search(sentence.text):
-        return
-    each = next(m for m in counts if m is not parts[0])
-    total = counts[-1]
-    product = each.value * parts[0].value
+    together = _TOGETHER.search(text)
+    eaches = [m for m in counts if _EACH_BEHIND.match(text[m.end :]) or _EACH_BEFORE.search(text[: m.start])]
+    if len(counts) == 3 and (together or len(eaches) == 1):
+        parts = [m for m in counts if m not in eaches and _PARTS.match(text[m.end :])]
+        if len(parts) != 1 or not (_SLOTS.search(text) or together):
+            return
+        rest = [m for m in counts if m is not parts[0]]
+        each = eaches[0] if len(eaches) == 1 else rest[0]
+        total = next(m for m in rest if m is not each)
+        yield from _product(sentence, each, parts[0].value, parts[0].text, total)
+    elif len(counts) == 2 and together and own.degrees is not None and own.degrees.dp > 1 and not sentence.strategies:
+        per = [m for m in counts if _PER_PART.match(text[m.end :])]
+        if len(per) == 1 and _SLOTS.search(text):
+            total = next(m for m in counts if m is not per[0])
+            yield from _product(sentence, per[0], float(own.degrees.dp), f"{own.degrees.dp} replicas", total)
+
+
+def _product(sentence: Sentence, each: Measure, number: float, parts: str, total: Measure) -> Iterator[Claim]:
+    product = each.value * number
     right = total.value == product
-    if not right and (total.hedged or total.value == each.value):
+    if not right and total.hedged:
         return
-    reason = f"{each.text} × {parts[0].text} = {product:,.0f}" + ("." if right else f", not {total.text}.")
+    reason = f"{each.text} × {parts} = {product:,.0f}" + ("." if right else f", not {total.text}.")
     yield figure_claim(sentence, verdict_of(right), reason, total, f"{product:,.0f}", "stated factors")

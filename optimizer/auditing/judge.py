@@ -25,6 +25,7 @@ from optimizer.auditing.implied import judge_implied
 from optimizer.auditing.in_progress import judge_in_progress, judge_together
 from optimizer.auditing.labels import shortened
 from optimizer.auditing.launch import judge_commands
+from optimizer.auditing.layer_counts import judge_layer_counts
 from optimizer.auditing.layer_kinds import judge_layer_kinds
 from optimizer.auditing.lexicon import Lexicon, lexicon
 from optimizer.auditing.link_facts import judge_links
@@ -205,9 +206,10 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_more_or_less(sentence, context, own)
     said += judge_cached_lengths(sentence, context, own)
     said += judge_layer_kinds(sentence, context, own)
+    said += judge_layer_counts(sentence, own)
     said += judge_worked_words(sentence, own)
     said += judge_in_progress(sentence, own)
-    said += judge_together(sentence)
+    said += judge_together(sentence, own)
     said += judge_format_savings(sentence, own)
     said += judge_stated_factors(sentence)
     said += judge_all_lost(sentence, own)

@@ -9,7 +9,7 @@ from optimizer.auditing.measures import measures
 _OPERATORS = (
     (
         r"(?:divided by|geteilt durch|durch|divisé(?:e|s|es)? par|split over|spread over|split (?:across|between)"
-        r"|over|réparti(?:e|s|es)? sur|verteilt auf)",
+        r"|over(?!\s\d[\d,.]*\s?(?:days?|hours?|weeks?|months?|years?|h|minutes?|seconds?)\b)|réparti(?:e|s|es)? sur|verteilt auf)",
         "÷",
     ),
     (r"(?:multiplied by|times|mal|multipliziert mit|multiplié(?:e|s|es)? par|fois)", "×"),

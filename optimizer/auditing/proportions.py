@@ -8,17 +8,14 @@ from collections.abc import Iterator
 from optimizer.auditing.claims import subject_claim, verdict_of
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.failed import degrees_meant
+from optimizer.auditing.fractions import PART, PARTS
 from optimizer.auditing.lexicon import Lexicon
 from optimizer.auditing.measures import measures
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim
 
-_PARTS = {
-    "half": 2, "third": 3, "quarter": 4, "eighth": 8, "sixteenth": 16, "hälfte": 2, "drittel": 3, "viertel": 4, "achtel": 8,
-    "sechzehntel": 16, "moitié": 2, "tiers": 3, "quart": 4, "huitième": 8, "seizième": 16,
-}  # fmt: skip
 _OF_WEIGHTS = re.compile(
-    rf"\b(?P<part>{'|'.join(_PARTS)})\s(?:of|der|des|du|von)\s(?:all\s|the\s|its\s|den\s|les\s)?(?:model\s|Modell)?"
+    rf"\b(?P<part>{PART})\s(?:of|der|des|du|von)\s(?:all\s|the\s|its\s|den\s|les\s)?(?:model\s|Modell)?"
     r"(?:weights?|model|parameters|Gewichte?n?|Modells?|Parameter|poids|modèle|paramètres)\b",
     re.IGNORECASE,
 )
@@ -176,7 +173,7 @@ def _of_weights(sentence: Sentence, own: Situation) -> Iterator[Claim]:
         sentence.text[: found[0].start()],
     ):
         return
-    part, right = _PARTS[found[0]["part"].lower()], degrees.tp * degrees.pp
+    part, right = PARTS[found[0]["part"].lower()], degrees.tp * degrees.pp
     reason = f"{degrees.label}: a GPU holds 1/{right} of the weights of its replica"
     yield _say(
         sentence, part == right, reason + ".", found[0].group(), f"1/{right}", degrees.label, "share of the weights"

@@ -24,6 +24,17 @@ _TOTAL = re.compile(
     r"(?:\s(?:all|together|in|total|at|most|zusammen|insgesamt|höchstens|au|plus|ensemble|tout))*\s$",
     re.IGNORECASE,
 )
+_AT_PRICE = re.compile(
+    rf"[\s-](?:\w+\s)?(?:{_CARDS}|replicas?|instances?|Replikate?|Instanzen|répliques?|[ABHL]\d{{1,3}}S?),?\s?(?:at|for"
+    rf"|zu(?: je)?|à|mit)\s(?:USD|EUR|€|\$|£)?\s?",
+    re.IGNORECASE,
+)
+_COST = re.compile(
+    r"^[^\d,;]*\b(?:makes?|costs?|are|come to|amounts? to|total|ergeben|kosten|macht|machen|sind|font|coûtent|donnent"
+    r"|reviennent)\b[^\d,;]*$",
+    re.IGNORECASE,
+)
+"""``eight cards at 2 dollars make 16 dollars an hour``."""
 _AT_MOST = re.compile(r"\b(?:at most|höchstens|au plus)\s$", re.IGNORECASE)
 _MORE = re.compile(
     r"\b(?:plus (?:the|a)|fans?|hosts?|CPUs?|overhead|PUE|cooling|reserve|margin|headroom|idle|average|typical|including|incl"
@@ -74,6 +85,9 @@ def _product(sentence: Sentence, count: Measure, each: Measure, total: Measure) 
         said = _TOTAL.search(behind)
         if _AT.fullmatch(between) and said and said.start() == 0 and not _MORE.search(text):
             return None if _AT_MOST.search(behind) and total.bounds_power else count.value * each.value
+    if each.dimension == total.dimension == "money/h" and _AT_PRICE.fullmatch(between) and _COST.search(behind):
+        values = [count.value * one for one in each.values]
+        return next((one for one in values if total.says(one, 0.012)), values[0])
     counts = not (each.dimension or total.dimension or each.unit or total.unit)
     if counts and _TIMES.fullmatch(between) and _SO_MANY.fullmatch(behind) and _OF_CARDS.match(text[total.end :]):
         return count.value * each.value

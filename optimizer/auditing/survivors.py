@@ -8,28 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from fractions import Fraction
 
-from optimizer.auditing.claims import figure_claim, subject_claim, verdict_of
+from optimizer.auditing.claims import subject_claim, verdict_of
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Degrees, Situation
 from optimizer.auditing.failed import FAILS, Failure, degrees_meant, failure_of
+from optimizer.auditing.fractions import fractions_in
 from optimizer.auditing.number_words import NUMBER_WORD, count_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.stated_factors import ALL_LOST
 from optimizer.results.audit import Claim
 
-_PARTS = {
-    "half": 2, "halves": 2, "third": 3, "thirds": 3, "quarter": 4, "quarters": 4, "fifth": 5, "fifths": 5, "sixth": 6, "sixths": 6,
-    "eighth": 8, "eighths": 8, "twelfth": 12, "sixteenth": 16, "sixteenths": 16, "hälfte": 2, "drittel": 3, "viertel": 4, "fünftel": 5,
-    "sechstel": 6, "achtel": 8, "zwölftel": 12, "sechzehntel": 16, "moitié": 2, "tiers": 3, "quart": 4, "quarts": 4, "cinquième": 5,
-    "cinquièmes": 5, "sixième": 6, "huitième": 8, "huitièmes": 8, "douzième": 12, "seizième": 16, "seizièmes": 16,
-}  # fmt: skip
-_SHARE = re.compile(
-    rf"\b(?:(?P<n>\d{{1,2}}|a|an|one|un|une|ein\w*|{NUMBER_WORD})[\s-])?"
-    rf"(?P<part>{'|'.join(sorted(_PARTS, key=len, reverse=True))})\b",
-    re.IGNORECASE,
-)
 _SERVICE = re.compile(
     r"\b(?:capacity|throughput|performance|replicas|copies|instances|service|traffic|output|Kapazität|Durchsatz\w*|Leistung|Replikate"
     r"|Instanzen|Dienst\w*|capacité|débit|répliques|performances?|puissance)\b",
@@ -78,36 +67,50 @@ _STOP = re.compile(
 )
 
 
-_CARDS = r"(?:GPUs?|cards?|accelerators?|Karten?|cartes?|accélérateurs?)"
-_COPIES = r"(?:replicas?|instances?|copies|engines?|Replikate?n?|Instanzen|répliques?)"
-_WORKS = (
-    r"(?:carr(?:y|ies) on|keeps? (?:on )?\w+ing|continues?|goe?s? on|works? on|runs? on|still (?:runs?|works?|serves?)|surviv\w+"
-    r"|serves? on|laufen|läuft|arbeiten|rechnen|bedienen|continuent?|tournent?|fonctionnent?|servent)"
-)
-_CARDS_WORK = re.compile(
-    rf"\b(?P<n>\d{{1,4}}|{NUMBER_WORD})\s(?:(?:out )?(?:of|von|der|des|sur)\s(?:the\s|our\s|den\s|les\s)?(?:\d{{1,4}}|{NUMBER_WORD})\s)?"
-    rf"(?:(?:other|remaining|verbleibenden|übrigen|anderen|autres|restantes?)\s)?{_CARDS}\s(?:\w+\s)?{_WORKS}\b",
+_CARDS = r"(?:GPUs?|cards?|accelerators?|Karten?|cartes?|accélérateurs?|[ABHL]\d{1,3}S?)"
+_COPIES = r"(?:replicas?|instances?|copies|copy|engines?|Replikate?n?|Instanz(?:en)?|répliques?)"
+_NUMBER = rf"(?:\d{{1,4}}|{NUMBER_WORD})"
+_LEFT = re.compile(
+    r"\b(?:left|remain\w*|surviv\w+|still|carr(?:y|ies) on|keeps? (?:on )?\w+ing|continues?|go(?:es)? on|works? on|runs? on"
+    r"|serves? on|alive|in service"
+    r"|bleib\w*|verbleib\w*|übrig\w*|laufen|läuft|arbeiten|rechnen|bedienen|weiter\w*|noch|reste\w*|continue\w*|tournent?|fonctionne\w*"
+    r"|encore|disponibles?)\b",
     re.IGNORECASE,
 )
-"""``15 of 16 GPUs carry on``."""
-_COPIES_LOST = re.compile(
-    rf"\b(?P<n>both|all|\d{{1,3}}|{NUMBER_WORD}|alle|beide\w*|les deux|tou(?:te)?s les)\s(?:\w+[\s-]){{0,2}}?{_COPIES}\s"
-    r"(?:\w+\s){0,2}?(?:lost|gone|down|stops?|dead|offline|unavailable|fails?|verloren|weg|aus|ausgefallen|perdue?s|hors service)\b",
+_LOST = re.compile(
+    r"\b(?:los(?:e|es|t|s|ing)|costs?|takes? (?:out|down|away)|takes?|brings? down|stops?|gone|missing|down|away|out|offline|disappear\w*"
+    r"|fehl\w*|verlier\w*|kostet|stoppt|legt|reißt|nimmt|verloren|weg|aus|emporte|perd\w*|coûte|arrête|prive|manque\w*|perdue?s?|halv\w+)\b",
     re.IGNORECASE,
 )
-"""``both instances are lost``."""
-_COPIES_OF = re.compile(
-    rf"\b(?P<n>\d{{1,3}}|{NUMBER_WORD}|an?|eines?|une?)\s(?:{_COPIES}\s)?(?:out of|of|von|sur)\s(?:the\s|our\s|den\s|les\s)?"
-    rf"(?P<m>\d{{1,3}}|{NUMBER_WORD})\b(?:\s(?:\w+\s)?{_COPIES}\b)?",
+_ALL = {
+    "all": 0,
+    "alle": 0,
+    "tous": 0,
+    "toutes": 0,
+    "both": 2,
+    "beide": 2,
+    "beiden": 2,
+    "none": -1,
+    "no": -1,
+    "keine": -1,
+    "aucune": -1,
+}
+_COUNTED = re.compile(
+    rf"\b(?P<n>{_NUMBER}|all|none|no|both|alle|beiden?|keine?|tou(?:te)?s les|les deux|aucune?|an?|one|eine[srm]?|une?)"
+    rf"(?:\s(?:(?:out )?of|von|der|des|sur)(?:\s(?:the|our|its|den|les|nos))?\s(?P<m>{_NUMBER}))?"
+    rf"(?:\s(?!of|von|der|des)[^\W\d]\w*){{0,2}}?\s(?:(?P<copy>{_COPIES})|(?P<card>{_CARDS}))\b",
     re.IGNORECASE,
 )
-"""``one replica of two``, ``three of the four replicas``: lost or left."""
-_LEFT = re.compile(rf"\b(?:left|remain\w*|surviv\w+|still|bleib\w*|übrig\w*|reste\w*|{_WORKS[3:-1]})\b", re.IGNORECASE)
-
-
-_STOPS_ALL = re.compile(
-    rf"\b(?:stops?|takes? down|brings? down|takes? out|stoppt|legt|reißt|arrête|stoppe)\s(?:all|the other|alle|die anderen|tou(?:te)?s les"
-    rf"|les)\s(?P<n>\d{{1,3}}|{NUMBER_WORD})\b",
+"""``15 of 16 GPUs``, ``both TP2 instances``, ``one replica``."""
+_BARE_OF = re.compile(
+    rf"\b(?P<n>{_NUMBER}|an?|eine[srm]?|une?)\s(?P<copy>{_COPIES})\s(?:out of|of|von|sur)\s(?:the\s)?(?P<m>{_NUMBER})\b",
+    re.IGNORECASE,
+)
+"""``one replica of two``."""
+_ALL_CARDS = re.compile(
+    rf"\b(?:stops?|takes? (?:down|out)|brings? down|stoppt|legt|reißt|arrête|stoppe)\s(?:all|the other|alle|die anderen"
+    rf"|tou(?:te)?s les|les)\s"
+    rf"(?P<n>{_NUMBER})(?P<card>)(?!\s(?:\w+\s)?{_COPIES})",
     re.IGNORECASE,
 )
 """``losing one card stops all four``."""
@@ -124,15 +127,13 @@ def judge_survivors(sentence: Sentence, context: Context, own: Situation) -> Ite
         return
     if failure is None:
         return
-    counted = _cards_working(sentence, failure, own) or _copies(sentence, failure)
-    if counted is not None:
-        yield counted
+    yield from _counts(sentence, failure, own)
     if _OTHER.search(sentence.text):
         return
     if (
         _ALL_STOPS.search(sentence.text)
         and _STOP.search(sentence.text)
-        and not _SHARE.search(sentence.text)
+        and not any(fractions_in(sentence.text))
         and not _negated(sentence, 0, len(sentence.text))
     ):
         if failure.left == 0 or failure.degrees.dp > 1:
@@ -140,7 +141,7 @@ def judge_survivors(sentence: Sentence, context: Context, own: Situation) -> Ite
             yield _say(sentence, failure.left == 0, reason, "replicas left", f"{failure.left}")
         return
     if _SERVICE.search(sentence.text):
-        yield from _shares(sentence, own, failure)
+        yield from _shares(sentence, failure)
 
 
 def _say(
@@ -168,89 +169,113 @@ def _goes_on(sentence: Sentence, degrees: Degrees | None) -> Claim | None:
     return None
 
 
-def _cards_working(sentence: Sentence, failure: Failure, own: Situation) -> Claim | None:
-    """The cards that go on: those of the replicas that are left, and not all but the one that failed."""
-    stops = _STOPS_ALL.search(sentence.text)
-    if stops and failure.part == "card" and failure.each > 1:
-        together = failure.each - bool(re.search(r"\b(?:other|anderen)\b", stops.group(), re.IGNORECASE))
-        if count_of(stops["n"]) == together:
-            reason = f"A replica of {failure.degrees.label} is {failure.each} GPUs, which stop together."
-            return _say(sentence, True, reason, "GPUs lost", f"{failure.each}", stops["n"])
-    found = _CARDS_WORK.search(sentence.text)
-    if not found or failure.part != "card" or _negated(sentence, found.start(), found.end()):
-        return None
-    said, working = count_of(found["n"]), failure.left * failure.each
-    if said != working and (failure.each == 1 or said not in (failure.degrees.gpus - 1, own.problem.hardware.gpus - 1)):
-        return None
-    reason = f"What fails: {failure.words}: {working} GPUs go on" + ("." if said == working else f", not {said}.")
-    return _say(sentence, said == working, reason, "GPUs left", f"{working}", found["n"])
+def _polarity(sentence: Sentence, place: int, failure_words: tuple[tuple[int, int], ...]) -> str:
+    """Whether a count or share is of what is "left" or "lost", by the nearest word for it that does not tell what fails."""
+    found = [(m, "left") for m in _LEFT.finditer(sentence.text)] + [(m, "lost") for m in _LOST.finditer(sentence.text)]
+    near = [
+        (abs(m.start() - place), which)
+        for m, which in found
+        if not any(start <= m.start() < end for start, end in failure_words)
+        and not re.search(r"[,;]\s", sentence.text[min(m.start(), place) : max(m.start(), place)])
+    ]
+    return min(near)[1] if near else ""
 
 
-def _copies(sentence: Sentence, failure: Failure) -> Claim | None:
-    """Replicas that are said to be lost or left, of all that there are."""
-    degrees, text = failure.degrees, sentence.text
-    found = _COPIES_LOST.search(text)
-    if found and failure.part != "replica" and degrees.dp > 1 and not _negated(sentence, found.start(), found.end()):
-        word = found["n"].lower()
-        said = degrees.dp if word[:3] in ("all", "tou") else 2 if word == "les deux" else count_of(word)
-        right = said == failure.lost
-        reason = f"What fails: {failure.words}" + ("." if right else f", not {found['n']}.")
-        return _say(sentence, right, reason, "replicas lost", f"{failure.lost}", found["n"])
-    found = _COPIES_OF.search(text)
-    if not found or not re.search(_COPIES, found.group()) or count_of(found["m"]) != degrees.dp:
-        return None
-    said = count_of(found["n"], 1)
-    if said not in (failure.lost, failure.left) or _negated(sentence, found.start(), found.end()):
-        return None
-    right = failure.lost == failure.left or said == (failure.left if _LEFT.search(text) else failure.lost)
-    reason = f"What fails: {failure.words}" + ("." if right else f", not {said}.")
-    return _say(sentence, right, reason, "replicas left", f"{failure.left}", found["n"])
-
-
-def _shares(sentence: Sentence, own: Situation, failure: Failure) -> Iterator[Claim]:
-    """``half of the capacity``: of the replicas lost or left; any other share is of something else unless it is one of cards."""
-    degrees, lost = failure.degrees, failure.lost
-    right = {Fraction(lost, degrees.dp), 1 - Fraction(lost, degrees.dp)}
-    hardware = own.problem.hardware
-    of_cards = {
-        Fraction(n, total)
-        for total in (hardware.gpus, degrees.gpus, hardware.gpus_per_node, degrees.tp)
-        for n in (1, total - 1)
-        if total
-    }
-    of_nodes = {Fraction(n, hardware.nodes) for n in (1, hardware.nodes - 1)}
-    for found in _SHARE.finditer(sentence.text):
-        behind = sentence.text[found.end() : found.end() + 45]
-        if not (_SERVICE.search(behind) or re.match(r"\s*(?:is|are|of it|davon|ist|geht|est|en)\b|\W*$", behind)):
+def _counts(sentence: Sentence, failure: Failure, own: Situation) -> Iterator[Claim]:
+    """Replicas and cards that are said to be lost or left; a card takes its whole replica."""
+    text = sentence.text
+    found = list(_ALL_CARDS.finditer(text)) or list(_BARE_OF.finditer(text)) or list(_COUNTED.finditer(text))
+    for one in found:
+        if (one.start() < failure.place[1] and failure.place[0] < one.end()) or _negated(
+            sentence, one.start(), one.end()
+        ):
             continue
-        share = Fraction(count_of((found["n"] or "1").lower(), 1), _PARTS[found["part"].lower()])
-        holds = share in right and 0 < share < 1
-        wrong = 0 < share < 1 and (right == {Fraction(0), Fraction(1)} or share in of_cards | of_nodes)
-        if (not holds and not wrong) or _negated(sentence, max(0, found.start() - 20), found.end()):
+        cards = "card" in one.groupdict() and one["card"] is not None
+        if failure.part == "replica" and not cards:
             continue
-        reason = f"What fails: {failure.words}" + ("." if holds else f", not {found.group()}.")
-        yield _say(sentence, holds, reason, "share after a failure", f"{lost} of {degrees.dp}", found.group())
+        which = _polarity(sentence, one.start(), failure.words_of_it)
+        of_all = one.groupdict().get("m")
+        each = failure.each if cards else 1
+        total = failure.degrees.dp * each
+        if not which or (of_all and count_of(of_all) not in (total, own.problem.hardware.gpus)):
+            continue
+        word = one["n"].lower().split()[0]
+        said = 2 if one["n"].lower() == "les deux" else _ALL.get(word, count_of(word, 1))
+        said = total if said == 0 else 0 if said == -1 else said
+        right = (failure.left if which == "left" else failure.lost) * each
+        if one.re is _ALL_CARDS and re.search(r"\b(?:other|anderen)\b", one.group()):
+            right -= 1
+        if said != right and not _surely(one, said, cards, failure, own):
+            continue
+        what = "GPUs" if cards else "replicas"
+        reason = f"What fails: {failure.words}" + (f", {right} GPUs {which}" if cards else "")
+        reason += "." if said == right else f", not {one['n']}."
+        yield _say(sentence, said == right, reason, f"{what} {which}", f"{right}", one["n"])
         return
-    for measure in sentence.measures:
-        if measure.dimension != "%" or not 0 < measure.value < 100:
-            continue
-        shares = [100 * float(one) for one in right]
-        holds = any(measure.says(one, 0.02) for one in shares)
-        wrong = bool(_OF_SERVICE.match(sentence.text[measure.end :])) and any(
-            measure.says(100 * float(one), 0.02) for one in of_cards | of_nodes
+
+
+def _surely(one: re.Match[str], said: int, cards: bool, failure: Failure, own: Situation) -> bool:
+    """Whether a count that does not fit cannot be of anything else: cards are all but the one that failed, or that one alone."""
+    if cards:
+        gpus = {failure.degrees.gpus, own.problem.hardware.gpus}
+        return (
+            failure.part == "card"
+            and failure.each > 1
+            and said in {1, *gpus, *(n - 1 for n in gpus)}
+            and bool(one.groupdict().get("m") or said > 1 or re.match(r"one|single|1", one["n"], re.IGNORECASE))
         )
-        if not holds and (not wrong or sentence.denies(measure)):
+    if said == failure.degrees.dp and not re.match(r"both|all|beide|alle|tou|les", one["n"], re.IGNORECASE):
+        return False  # how many there are
+    return said <= failure.degrees.dp
+
+
+def _shares(sentence: Sentence, failure: Failure) -> Iterator[Claim]:
+    """``half of the capacity``: of the replicas lost or left."""
+    left = failure.left / failure.degrees.dp
+    for start, end, said, text in _shares_said(sentence):
+        which = _polarity(sentence, start, failure.words_of_it)
+        if _negated(sentence, max(0, start - 20), end):
             continue
-        reason = f"What fails: {failure.words}" + ("." if holds else f", not {measure.text}.")
-        said = verdict_of(holds)
-        yield figure_claim(sentence, said, reason, measure, f"{shares[0]:.3g}%", "share left")
+        right = {"left": (left,), "lost": (1 - left,)}.get(which, (left, 1 - left))
+        holds = any(abs(said - one) <= 0.02 for one in right)
+        wrong = all(abs(said - one) > 0.03 for one in right)
+        sure = which or left == 0 or any(abs(said - one) < 0.01 for one in _usual(failure))
+        if not holds and not (wrong and sure):
+            continue
+        reason = f"What fails: {failure.words}" + ("." if holds else f", not {text}.")
+        yield _say(sentence, holds, reason, "share after a failure", f"{100 * right[0]:.3g}%", text)
+        return
 
 
-_OF_SERVICE = re.compile(
-    r"\s?(?:of|der|des|du|de la|von)\s(?:the\s|our\s|its\s|unserer\s|unseres\s|notre\s)?(?:\w+\s)?"
-    r"(?:capacity|throughput|performance|output|service|Kapazität|Durchsatz\w*|Leistung|capacité|débit|performances?|puissance)\b",
-    re.IGNORECASE,
+def _usual(failure: Failure) -> set[float]:
+    """Shares of cards, which people take for those of the service."""
+    gpus = failure.degrees.gpus
+    return {1 / gpus, 1 - 1 / gpus}
+
+
+def _shares_said(sentence: Sentence) -> Iterator[tuple[int, int, float, str]]:
+    """Shares that a sentence gives of the service, in words or percent: (start, end, share, as written)."""
+    text = sentence.text
+    for one in fractions_in(text):
+        if _of_service(text, one.end):
+            yield one.start, one.end, one.value, one.text
+    for found in _HALVES.finditer(text):
+        yield found.start(), found.end(), 0.5, found.group()
+    for measure in sentence.measures:
+        if measure.dimension != "%" or not 0 < measure.value < 100 or sentence.denies(measure) or measure.hedged:
+            continue
+        if _of_service(text, measure.end) or _SERVICE.search(text[: measure.start]):
+            yield measure.start, measure.end, measure.value / 100, measure.text
+
+
+_HALVES = re.compile(
+    r"\bhalv(?:es|ed|ing)\b(?=[^.;]{0,20}\b(?:capacity|throughput|performance)\b)|\bhalbiert\b", re.IGNORECASE
 )
+
+
+def _of_service(text: str, end: int) -> bool:
+    behind = text[end : end + 45]
+    return bool(_SERVICE.search(behind) or re.match(r"\s*(?:is|are|of it|davon|ist|geht|est|en)\b|\W*$", behind))
 
 
 def _negated(sentence: Sentence, start: int, end: int) -> bool:
