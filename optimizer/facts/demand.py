@@ -111,7 +111,7 @@ class Requirements(Facts):
         description="Longest prompt plus output to serve; left out, at least the longest request stated and, up to the "
         "model's context, as much as fits beside the load",
     )
-    preemption_share: Annotated[float, Field(ge=1e-6, le=0.5)] = Field(
+    preemption_share: Annotated[float, Field(ge=1e-6, le=0.5, strict=True)] = Field(
         default=0.01,
         description="Share of the time in which the requests in progress may want more KV cache than there is; for none ever "
         "search.kv_reservation: full",
@@ -149,19 +149,27 @@ class Requirements(Facts):
         return tuple(wanted)
 
 
+PartWeight = Annotated[float, Field(ge=0, le=1000, strict=True)]
+"""Of a part of the objective; what counts is its ratio to the others."""
+CountedMs = Annotated[float, Field(ge=0, le=1e9, strict=True)]
+"""What something counts as, ms: an objective is compared in whole nanoseconds of 64 bits."""
+
+
 class Objective(Facts):
     """What "best" means: expected milliseconds per request over failure states. See ``docs/model.md``."""
 
     preset: Preset = Field(default="balanced", description="What the weights below start from")
-    latency_weight: NonNegative | None = Field(
+    latency_weight: PartWeight | None = Field(
         default=None, description="Weight of the expected time of served requests"
     )
-    unserved_weight: NonNegative | None = Field(default=None, description="Weight of the penalty for unserved requests")
-    unserved_penalty_ms: NonNegative | None = Field(
-        default=None, description="What one request that cannot be served counts as, ms"
+    unserved_weight: PartWeight | None = Field(default=None, description="Weight of the penalty for unserved requests")
+    unserved_penalty_ms: CountedMs | None = Field(
+        default=None, description="What one request that cannot be served counts as, ms; with its weight at most 10^9"
     )
-    gpu_ms: NonNegative | None = Field(default=None, description="What one GPU in use counts as, ms per request")
-    tolerance: Annotated[float, Field(ge=0, le=1)] | None = Field(
+    gpu_ms: CountedMs | None = Field(
+        default=None, description="What one GPU in use counts as, ms per request; all GPUs together at most 10^9"
+    )
+    tolerance: Annotated[float, Field(ge=0, le=1, strict=True)] | None = Field(
         default=None,
         description="With cluster: the share by which the objective may be above the least there is where that spends less: a lower price "
         "where every GPU has one, else fewer GPUs; left out, 0.01 for preset balanced without gpu_ms, else 0",

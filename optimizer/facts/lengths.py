@@ -48,7 +48,7 @@ class LengthLaw(Facts):
     p95: Tokens | None = Field(default=None, description="95th percentile, tokens")
     p99: Tokens | None = Field(default=None, description="99th percentile, tokens")
     max: Tokens | None = Field(default=None, description="Longest, tokens; left out, what the model's context leaves")
-    cv: Annotated[float, Field(ge=0, le=5)] | None = Field(
+    cv: Annotated[float, Field(ge=0, le=5, strict=True)] | None = Field(
         default=None, description="Standard deviation over mean, in place of percentiles: lognormal"
     )
 

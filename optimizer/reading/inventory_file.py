@@ -142,7 +142,13 @@ def inventory_from_dict(
     refuse_impossible_context(problem.model, problem.requirements, problem.search)
     prices = [group.price_per_gpu_hour for group in groups]
     weighed = objective.gpu_ms is not None or objective.price_of_a_second is not None
-    objective = in_ms(objective, prices, work.requests_per_s, "price_per_gpu_hour in every group of cluster")
+    objective = in_ms(
+        objective,
+        prices,
+        work.requests_per_s,
+        "price_per_gpu_hour in every group of cluster",
+        sum(group.nodes * group.gpus_per_node for group in groups),
+    )
     objective = objective.model_copy(update={"tolerance": _tolerance(objective, stated.serving, weighed=weighed)})
     return problem.model_copy(update={"objective": objective})
 

@@ -110,7 +110,7 @@ def problem_from_dict(
         raise ProblemError("hardware.power_limit_watts", said)
     refuse_impossible_context(problem.model, problem.requirements, problem.search)
     rate = None if problem.workload.users is not None else problem.workload.requests_per_s
-    objective = in_ms(objective, [hardware.price_per_gpu_hour], rate, "hardware.price_per_gpu_hour")
+    objective = in_ms(objective, [hardware.price_per_gpu_hour], rate, "hardware.price_per_gpu_hour", hardware.gpus)
     return problem.model_copy(update={"objective": objective})
 
 

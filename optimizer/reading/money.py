@@ -14,17 +14,43 @@ _OF_MS = ("latency_weight", "unserved_weight", "unserved_penalty_ms", "gpu_ms")
 HOUR_S = 3600
 
 
-def in_ms(objective: Objective, prices: list[float | None], requests_per_s: float | None, where: str) -> Objective:
+MOST_MS_UNSERVED, MOST_MS_OF_GPUS = 1e9, 1e9
+"""What an unserved request, and all GPUs in use, may count as together with their weights: beyond, whole nanoseconds of an objective
+would no longer be compared exactly."""
+
+
+def in_ms(
+    objective: Objective, prices: list[float | None], requests_per_s: float | None, where: str, gpus: int
+) -> Objective:
     """The objective with its prices turned into weights; as it is where it states none.
 
     Args:
+        gpus: there are.
         prices: of a GPU-hour, of every group there is.
         requests_per_s: that arrive; None: they follow from each answer.
         where: the field that states a price, for the message.
 
     Raises:
-        ProblemError: weights in money and in ms together, or a price that is needed is not stated.
+        ProblemError: weights in money and in ms together, a price that is needed is not stated, or something counts as more than an
+            objective can hold.
     """
+    return _countable(_in_ms(objective, prices, requests_per_s, where), gpus)
+
+
+def _countable(objective: Objective, gpus: int) -> Objective:
+    each = objective.gpu_ms or 0.0
+    if each * gpus > MOST_MS_OF_GPUS:
+        said = f"{each:g} ms for each of {gpus:,} GPUs are {each * gpus:.3g} ms; at most {MOST_MS_OF_GPUS:g} ms together are allowed"
+        raise ProblemError("objective.gpu_ms", said)
+    weight = 1.0 if objective.unserved_weight is None else objective.unserved_weight
+    lost = objective.unserved_penalty_ms or 0.0
+    if max(1.0, weight) * lost > MOST_MS_UNSERVED:
+        said = f"{lost:g} ms at a weight of {weight:g} are not allowed; together at most {MOST_MS_UNSERVED:g} ms"
+        raise ProblemError("objective.unserved_penalty_ms", said)
+    return objective
+
+
+def _in_ms(objective: Objective, prices: list[float | None], requests_per_s: float | None, where: str) -> Objective:
     second, lost = objective.price_of_a_second, objective.price_of_an_unserved_request
     if second is None and lost is None:
         return objective

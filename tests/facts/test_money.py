@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from optimizer import problem_from_dict, solve
 from optimizer.facts.errors import ProblemError
 from optimizer.questions.inventory import inventory_from_dict
+from optimizer.reading import question
+from tests.safety import hostile
 from tests.sweep.problems import SMALL
 
 
@@ -78,3 +81,42 @@ def test_a_dear_second_buys_gpus_and_a_cheap_one_none() -> None:
     assert cheap.verification.passed and dear.verification.passed and fewest.verification.passed
     assert cheap.strategy is not None and dear.strategy is not None and fewest.strategy is not None
     assert cheap.strategy.gpus == fewest.strategy.gpus < dear.strategy.gpus
+
+
+@pytest.mark.parametrize(
+    ("objective", "field"),
+    [
+        ({"latency_weight": 1e9}, "objective.latency_weight"),
+        ({"unserved_weight": 1e9}, "objective.unserved_weight"),
+        ({"unserved_penalty_ms": 1e12}, "objective.unserved_penalty_ms"),
+        ({"unserved_penalty_ms": 1e7, "unserved_weight": 1e3}, "objective.unserved_penalty_ms"),
+        ({"gpu_ms": 1e12}, "objective.gpu_ms"),
+        ({"gpu_ms": 5e8}, "objective.gpu_ms"),
+        ({"price_of_a_second": 1e-15}, "objective.gpu_ms"),
+        ({"price_of_a_second": 1.0, "price_of_an_unserved_request": 1e10}, "objective.unserved_penalty_ms"),
+    ],
+)
+@pytest.mark.parametrize("build", [hostile.uniform, hostile.inventory])
+def test_weights_are_no_larger_than_an_objective_of_64_bits_holds(
+    build: Callable[[], dict[str, Any]], objective: dict[str, Any], field: str
+) -> None:
+    """From the fuzzer: larger ones ended in an invalid model, or in a number that had gone round."""
+    with pytest.raises(ProblemError) as refused:
+        question.problem_from_dict(build() | {"objective": objective})
+    assert refused.value.field == field and "at most" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {"latency_weight": 1e3, "unserved_weight": 1e3, "unserved_penalty_ms": 1e6},
+        {"unserved_penalty_ms": 1e9},
+        {"gpu_ms": 2.5e8},
+    ],
+)
+@pytest.mark.parametrize("build", [hostile.uniform, hostile.inventory])
+def test_the_largest_weights_are_compared_exactly(
+    build: Callable[[], dict[str, Any]], objective: dict[str, Any]
+) -> None:
+    answer: Any = solve(question.problem_from_dict(build() | {"objective": objective}))
+    assert answer.status == "optimal" and answer.verification.passed, answer.verification.mismatches

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from optimizer.explain.common.numbers import is_share
 from optimizer.explain.uniform.switch import best, knobs, narrowed, outward
+from optimizer.facts.errors import ProblemError
 from optimizer.facts.problem import Problem
 from optimizer.reading.stated import Stated
 from optimizer.results.answer import Change, Fixed
@@ -59,8 +60,7 @@ def _gpu_weight(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
     value = int(now + (foil.objective_ms - top.objective_ms) / saved) + 1
     if value <= now:
         return None  # By time the foil is ahead already: what the preset asks for first decides, which no weight outweighs.
-    changed = stated.changed({"objective.gpu_ms": value}).problem()
-    there = winner(changed)
+    there = _winner_with(stated, "objective.gpu_ms", value)
     if there is None or not fits(there.strategy, fixed):
         return None
     said = _flip_words("the weight of one GPU in use (objective.gpu_ms)", "ms", now, now, value, there)
@@ -79,12 +79,20 @@ def _penalty(problem: Problem, stated: Stated, fixed: Fixed) -> Flip | None:
     value = int(now * rest / fewer) + 1
     if value <= now:
         return None
-    there = winner(stated.changed({"objective.unserved_penalty_ms": value}).problem())
+    there = _winner_with(stated, "objective.unserved_penalty_ms", value)
     if there is None or not fits(there.strategy, fixed):
         return None
     words = "what an unserved request counts (objective.unserved_penalty_ms)"
     said = _flip_words(words, "ms", now, now, value, there)
     return Flip(Change("objective.unserved_penalty_ms", now, value), now, said)
+
+
+def _winner_with(stated: Stated, field: str, value: float) -> Winner | None:
+    """What is best with a weight; None where nothing is, or where no file may state that weight."""
+    try:
+        return winner(stated.changed({field: value}).problem())
+    except ProblemError:
+        return None
 
 
 def _flip_words(words: str, unit: str, now: float, inside: float, outside: float, there: Winner) -> str:
@@ -103,5 +111,5 @@ def no_flip() -> str:
     """What was asked where nothing makes the foil win."""
     return (
         "No change of a single fact (bandwidth, request rate, prompt and output length, failure rates, each from a "
-        "third to three times its value) or weight (of a GPU in use, of an unserved request) makes it win."
+        "third to three times its value) or weight (of a GPU in use, of an unserved request, as large as may be stated) makes it win."
     )
