@@ -57,6 +57,7 @@ def solve_cluster_pools(
     *,
     time_limit_s: float | None = None,
     repairs: bool = True,
+    reasons: bool = True,
 ) -> ClusterPoolsAnswer:
     """The provably best pools on an inventory, verified, or why there are none.
 
@@ -65,6 +66,7 @@ def solve_cluster_pools(
         fixed: decisions that replace what is searched.
         time_limit_s: of the search; None searches until it is proved.
         repairs: look for changes that make an infeasible problem feasible.
+        reasons: say what conflicts where there are none.
 
     Raises:
         ProblemError: what is asked is not modelled for pools; the message names the field.
@@ -79,6 +81,9 @@ def solve_cluster_pools(
             if found.outcome != "infeasible":
                 said = "The search ended before any pools were found; allow more time."
                 return _empty(problem, "unknown", (said,))
+            if not reasons:
+                answer = _empty(problem, "infeasible", ())
+                return with_verification(answer, verify_cluster_pools(problem, answer, fixed))
             conflict = cluster_conflict(problem, columns, clock)
             nearest = nearest_pools(columns, clock)
             changes: tuple[PoolsRepair, ...] = ()

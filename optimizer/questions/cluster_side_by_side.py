@@ -37,7 +37,7 @@ from optimizer.verify.side_by_side.cluster import (
 
 MOST_SOLVED = 24
 """Splits that are solved; where the bounds leave more, the least bound of the others is stated."""
-MOST_SOLVED_GPUS = 2_048
+MOST_SOLVED_GPUS = 1_024
 """GPUs of all splits that are solved: those of hundreds of GPUs take seconds each."""
 FEWEST_SOLVED = 4
 """Of however many GPUs."""
@@ -123,23 +123,24 @@ def _solve(
     clock: Clock,
     bounds: ClusterSplitBounds,
 ) -> None:
-    """Both parts of a split, each by itself; the joint instances only where the pools leave it open."""
-    pools = solve_cluster_pools(pools_part_on(problem, split), time_limit_s=clock.left_s, repairs=False)
-    first = _value(pools)
+    """Both parts of a split, each by itself; the pools only where the joint instances leave it open."""
+    share, rest = split.tenths / TENTHS, bounds.pools_of(split)
+    part = joint_part_on(problem, split)
+    joint = solve_inventory(part, time_limit_s=clock.left_s, ranges=False, explain="nothing")
+    first = _value(joint)
     if first is None:
-        found.least_open = min(found.least_open, bounds.of(split))
+        found.least_open = min(found.least_open, bounds.joint_of(split) + rest)
         return
-    rest = (TENTHS - split.tenths) / TENTHS * first
-    if rest + bounds.joint_of(split) >= bar:
-        found.solved[split] = PartsKnown(None, first)
+    if share * first + rest >= bar:
+        found.solved[split] = PartsKnown(first, None)
         return
-    joint = solve_inventory(joint_part_on(problem, split), time_limit_s=clock.left_s, ranges=False, explain="nothing")
-    second = _value(joint)
+    pools = solve_cluster_pools(pools_part_on(problem, split), time_limit_s=clock.left_s, repairs=False, reasons=False)
+    second = _value(pools)
     if second is None:
-        found.least_open = min(found.least_open, max(bounds.of(split), rest + bounds.joint_of(split)))
+        found.least_open = min(found.least_open, share * first + rest)
         return
-    found.solved[split] = PartsKnown(second, first)
-    value = weighted(split, second, first)
+    found.solved[split] = PartsKnown(first, second)
+    value = weighted(split, first, second)
     if value < bar:
         found.best = _BestOnCluster(value, split, joint, pools)
 

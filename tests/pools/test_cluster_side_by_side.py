@@ -297,3 +297,25 @@ def test_the_command_speaks_of_both_parts(tmp_path: Path) -> None:
     assert data["kind"] == "cluster_side_by_side"
     assert data["joint"]["kind"] == "inventory" and data["pools"]["kind"] == "cluster_pools"
     jsonschema.validate(data, command_schema())
+
+
+def test_what_losses_leave_need_not_survive_another_loss() -> None:
+    """Racks lost one at a time: bounds of both rooms lie below what the parts of some splits come to."""
+    racks = H100 | {"gpu": "a100-sxm-80gb", "nodes": 2, "gpus_per_node": 1, "racks": 2, "name": "r"}
+    problem = cluster_with(
+        serving="any",
+        cluster=[H100 | {"nodes": 2, "gpus_per_node": 1}, racks, L40S | {"gpus_per_node": 1, "rack": "one"}],
+        workload={"prompt_tokens": 4000, "requests_per_s": 2.33},
+        requirements={"ttft_p99_ms": 4000, "tpot_p99_ms": 20, "survive": {"rack": 1, "demand_share": 0.7}},
+    )
+    bounds = ClusterSplitBounds(problem)
+    with sixty_digits():
+        own = OwnClusterBounds(problem)
+        for split in (ClusterSplit(2, (1, 0, 1)), ClusterSplit(5, (1, 1, 0)), ClusterSplit(5, (0, 1, 0))):
+            value = value_of(problem, split)
+            assert (value == math.inf) == (split.units == (0, 1, 0)), split
+            assert bounds.of(split) <= value and own.pools(split) + own.joint([split], [1e12])[0] <= value, split
+            assert (
+                value == math.inf
+                or min(bounds.of(split), own.pools(split) + own.joint([split], [1e12])[0]) > 0.8 * value
+            )

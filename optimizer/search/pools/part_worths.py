@@ -49,7 +49,7 @@ class PartPools:
                 kinds.setdefault(cache_of(shape), shape)
         self._tables = [PoolTables(one, samples=kinds, link=PoolLink("", _ENDLESS, 0.0)) for one in every]
         self._rows = [[_by_count(rows) for rows in (tables.prefill, tables.decode)] for tables in self._tables]
-        self._sides: dict[int, list[list[Floats]]] = {}
+        self._sides: dict[tuple[int, bool], list[list[Floats]]] = {}
         self._shared: dict[tuple[int, int, int], Floats] = {}
         self._lightest: dict[tuple[int, str], float] = {}
 
@@ -74,19 +74,21 @@ class PartPools:
         key = tenths, group, gpus
         if key not in self._shared:
             first, second = (
-                np.stack([self._least(group, side, tenths * parts)[: gpus + 1] for parts in range(PARTS + 1)])
+                np.stack([self._least(group, side, tenths, parts)[: gpus + 1] for parts in range(PARTS + 1)])
                 for side in (0, 1)
             )
             self._shared[key] = (first[:, None, :] + second[None, :, ::-1]).min(axis=2)
         return self._shared[key]
 
-    def _least(self, group: int, side: int, hundredths: int) -> Floats:
-        """Of a prefill (0) or decode part (1) with so many hundredths of the requests, on at most 0, 1, 2 … GPUs of a group; ms."""
-        if hundredths not in self._sides:
-            self._sides[hundredths] = [[self._part(g, s, hundredths) for s in (0, 1)] for g in range(len(self._tables))]
-        return self._sides[hundredths][group][side]
+    def _least(self, group: int, side: int, tenths: int, parts: int) -> Floats:
+        """Of a prefill (0) or decode part (1) with so many tenths of these tenths, on at most 0, 1, 2 … GPUs of a group; ms."""
+        # A pool that is one part alone survives losses by itself.
+        key = tenths * parts, parts == PARTS
+        if key not in self._sides:
+            self._sides[key] = [[self._part(g, s, *key) for s in (0, 1)] for g in range(len(self._tables))]
+        return self._sides[key][group][side]
 
-    def _part(self, group: int, side: int, hundredths: int) -> Floats:
+    def _part(self, group: int, side: int, hundredths: int, alone: bool) -> Floats:
         tables, rows, facts = self._tables[group], self._rows[group][side], self.problem.groups[group]
         least = np.full(facts.gpus + 1, np.inf if hundredths else 0.0)
         if not hundredths or not len(rows):
@@ -94,14 +96,34 @@ class PartPools:
         part, w = hundredths / EVERY, self.weights
         load, carries = tables.load_of(side, rows, rows.count, self.problem.workload.requests_per_s * part)
         fine = carries & (tables.costs.memory_short[rows.shape] <= 0) & self._in_time(side, load)
-        alone = np.ones(len(rows), dtype=np.int64)
-        up = down_states(tables.problem.hardware, tables.sizes(rows), alone, alone).probability[:, 0]
+        fine &= self._survives(group, side, part, alone)
+        one = np.ones(len(rows), dtype=np.int64)
+        up = down_states(tables.problem.hardware, tables.sizes(rows), one, one).probability[:, 0]
         up = up if w.unserved > 0 else np.ones(len(rows))
         wide = w.unserved * w.penalty_ms * wide_unavailability(self.problem, facts)
         costs = part * (w.latency * up * load.mean_ms + wide) + w.gpu_ms * rows.gpus
         np.minimum.at(least, rows.gpus[fine], costs[fine])
         # With more GPUs than are used fewer may be used, each of them counted.
         return np.minimum.accumulate(least)
+
+    def _survives(self, group: int, side: int, part: float, alone: bool) -> Bools:
+        """Whether a part carries its own share after losses that take as few of its instances as any spread does, or is lost whole.
+
+        Args:
+            alone: it is the whole pool, which is never lost whole.
+        """
+        tables, rows, problem = self._tables[group], self._rows[group][side], self.problem
+        fine: Bools = np.ones(len(rows), dtype=np.bool_)
+        for losses in problem.survive:
+            if f"survive_{losses.level}" in problem.search.disabled_rules:
+                continue
+            lost = _least_lost(problem, group, losses.level, losses.count, rows.count)
+            left = rows.count - lost
+            rate = problem.workload.requests_per_s * part * problem.demand_share
+            load, carries = tables.load_of(side, rows, np.maximum(left, 1), rate)
+            kept = (left > 0) & carries & self._in_time(side, load)
+            fine &= kept if alone else kept | (left <= 0)
+        return fine
 
     def _in_time(self, side: int, load: PrefillLoad | DecodeLoad) -> Bools:
         """Whether a pool keeps every latency limit with the quickest there is of the other."""
@@ -125,6 +147,21 @@ class PartPools:
                     found = min(found, float(getattr(load, rule).min()))
             self._lightest[side, rule] = found
         return self._lightest[side, rule]
+
+
+def _least_lost(problem: InventoryProblem, group: int, level: str, count: int, instances: Ints) -> Ints:
+    """Instances of a group that some losses take at least, however they are spread, (R,)."""
+    facts = problem.groups[group]
+    if level == "gpu":
+        return np.minimum(instances, count)
+    if level == "node" or (level == "rack" and facts.racks > 1):
+        places = facts.nodes if level == "node" else facts.racks
+        each, more = instances // places, instances % places
+        return np.minimum(instances, count * each + np.minimum(count, more))
+    if level == "rack":
+        return instances if facts.racks or facts.rack is not None else np.zeros_like(instances)
+    members = problem.wide_domains(level).values()
+    return instances if any(facts.name in some for some in members) else np.zeros_like(instances)
 
 
 def _by_count(rows: Rows) -> Rows:

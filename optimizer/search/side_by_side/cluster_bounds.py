@@ -43,6 +43,11 @@ class ClusterSplitBounds:
         """Of pools."""
         return PartPools(self.problem)
 
+    @cached_property
+    def _pools_left(self) -> PartPools:
+        """Of what losses leave, which need not survive more."""
+        return PartPools(self.problem.model_copy(update={"survive": ()}))
+
     def left(self, known: float) -> list[tuple[float, ClusterSplit]]:
         """Splits that may cost less than ``known`` ms, with their bounds, the least first."""
         found: list[tuple[float, ClusterSplit]] = []
@@ -63,10 +68,14 @@ class ClusterSplitBounds:
         """What the joint part of a split adds at least, ms."""
         return float(self.joint_ms(split.tenths, np.array([split.units], dtype=np.int64))[0])
 
+    def pools_of(self, split: ClusterSplit) -> float:
+        """What the pools of a split add at least, ms."""
+        rest = self._all - np.array([split.units], dtype=np.int64)
+        return float(self.pools_ms(TENTHS - split.tenths, rest)[0])
+
     def of(self, split: ClusterSplit) -> float:
         """The bound of one split, ms."""
-        rest = self._all - np.array([split.units], dtype=np.int64)
-        return self.joint_of(split) + float(self.pools_ms(TENTHS - split.tenths, rest)[0])
+        return self.joint_of(split) + self.pools_of(split)
 
     def joint_ms(self, tenths: int, units: Ints) -> Floats:
         """ms that so many tenths of the requests add at joint instances on so many units of each group, (N, G), at least."""
@@ -82,7 +91,7 @@ class ClusterSplitBounds:
         carried = int(tenths * self.problem.demand_share + 1e-9)
         for left in self._after_losses(units):
             # What is left carries these tenths at least, or nothing where that is less than one.
-            some = self.pools.least_ms(max(1, carried), self._gpus(left)) if carried else self._any(left)
+            some = self._pools_left.least_ms(carried, self._gpus(left)) if carried else self._any(left)
             least = np.where(np.isfinite(some), least, np.inf)
         return least
 

@@ -144,7 +144,7 @@ class PoolsWorth:
             for group, one in enumerate(self._site.problems)
         ]
         self._up: dict[tuple[int, int], float] = {}
-        self._by_hundredths: dict[tuple[int, int, int], Floats] = {}
+        self._by_hundredths: dict[tuple[int, int, int, bool], Floats] = {}
         self._by_gpus: dict[tuple[int, int, int], Floats] = {}
 
     def least(self, tenths: int, gpus: Ints) -> Floats:
@@ -165,16 +165,17 @@ class PoolsWorth:
         if key not in self._by_gpus:
             table = np.empty((SHARES + 1, SHARES + 1))
             for prompts in range(SHARES + 1):
-                first = self._side(group, 0, tenths * prompts)[: gpus + 1]
+                first = self._side(group, 0, tenths, prompts)[: gpus + 1]
                 for tokens in range(SHARES + 1):
-                    second = self._side(group, 1, tenths * tokens)[: gpus + 1]
+                    second = self._side(group, 1, tenths, tokens)[: gpus + 1]
                     table[prompts, tokens] = (first + second[::-1]).min()
             self._by_gpus[key] = table
         return self._by_gpus[key]
 
-    def _side(self, group: int, side: int, hundredths: int) -> Floats:
-        """Least ms of a part of one pool by how many GPUs it has at most."""
-        key = group, side, hundredths
+    def _side(self, group: int, side: int, tenths: int, parts: int) -> Floats:
+        """Least ms of a part of one pool, sent tenths of these tenths, by how many GPUs it has at most."""
+        hundredths, whole = tenths * parts, parts == SHARES
+        key = group, side, hundredths, whole
         if key not in self._by_hundredths:
             facts = self.problem.groups[group]
             least = np.full(facts.gpus + 1, np.inf if hundredths else 0.0)
@@ -184,11 +185,48 @@ class PoolsWorth:
                 counts = np.arange(1, facts.gpus // shape.gpus + 1)
                 load = float(self._demand) * part / (counts * shape.group.ranks)
                 own = np.where(load >= full * (1 + 1e-9), np.inf, means.means(load))
+                own[~self._outlives(group, counts, load, full, whole=whole)] = np.inf
                 used = counts * shape.gpus
                 costs = part * (self._weight(group, shape.gpus) * own + wide) + float(weights.gpu_ms) * used
                 least[used] = np.minimum(least[used], costs)
             self._by_hundredths[key] = np.minimum.accumulate(least)
         return self._by_hundredths[key]
+
+    def _outlives(self, group: int, counts: Ints, load: Floats, full: float, *, whole: bool) -> NDArray[np.bool_]:
+        """Whether what losses leave at best of a part carries what it must, or nothing of it is left and others do.
+
+        Args:
+            load: (C,) requests/s of a rank with all of so many instances.
+            full: from which on a rank breaks a rule.
+            whole: no other part of the pool is there to take over.
+        """
+        fine = np.ones(len(counts), dtype=np.bool_)
+        for stated in self.problem.survive:
+            if f"survive_{stated.level}" in self.problem.search.disabled_rules:
+                continue
+            left = counts - self._taken(group, stated.level, stated.count, counts)
+            after = load * counts / np.maximum(left, 1) * self.problem.demand_share
+            carries = (left > 0) & (after < full * (1 + 1e-9))
+            fine &= carries if whole else carries | (left <= 0)
+        return fine
+
+    def _taken(self, group: int, level: str, lost: int, counts: Ints) -> Ints:
+        """Instances that so many losses take of a part that is dealt as evenly as can be over all that the group has."""
+        facts = self.problem.groups[group]
+        if level == "gpu":
+            return np.minimum(counts, lost)
+        places = 0
+        if level == "node":
+            places = facts.nodes
+        elif level == "rack":
+            places = facts.racks if facts.rack is None else 1
+        elif any(facts.name in names for names in self.problem.wide_domains(level).values()):
+            places = 1
+        if not places:
+            return np.zeros_like(counts)
+        fullest = [np.maximum(0, -(-(counts - place) // places)) for place in range(min(lost, places))]
+        found: Ints = np.minimum(counts, np.sum(fullest, axis=0))
+        return found
 
     def _weight(self, group: int, gpus: int) -> float:
         """The weight of the time of a request, times the share of the time that an instance is up."""

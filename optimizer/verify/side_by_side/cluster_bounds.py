@@ -34,7 +34,7 @@ class OwnClusterBounds:
 
     def __init__(self, problem: InventoryProblem) -> None:
         self.problem, self.units = problem, units_of_groups(problem.groups)
-        self._pools: dict[tuple[int, tuple[int, ...]], float] = {}
+        self._pools: dict[tuple[int, tuple[int, ...], bool], float] = {}
 
     @cached_property
     def _joint_worth(self) -> NodesWorth:
@@ -44,22 +44,29 @@ class OwnClusterBounds:
     def _pools_worth(self) -> PoolsWorth:
         return PoolsWorth(self.problem)
 
+    @cached_property
+    def _worth_of_the_rest(self) -> PoolsWorth:
+        """Of what is left after losses: it carries what it must, and has to survive nothing more."""
+        return PoolsWorth(self.problem.model_copy(update={"survive": ()}))
+
     def pools(self, split: ClusterSplit) -> float:
         """Of the pools of a split."""
         rest = tuple(unit.count - used for unit, used in zip(self.units, split.units, strict=True))
         tenths = TENTHS - split.tenths
-        found = self._pools_on(tenths, rest)
+        found = self._pools_on(tenths, rest, self._pools_worth)
         kept = int(tenths * exact(self.problem.demand_share))
         for left in self._left_after_losses(rest):
             # Both pools keep an instance, and carry at least so many whole tenths.
-            if sum(self._gpus(left)) < 2 or (kept and not np.isfinite(self._pools_on(kept, left))):
+            if sum(self._gpus(left)) < 2 or (
+                kept and not np.isfinite(self._pools_on(kept, left, self._worth_of_the_rest))
+            ):
                 return np.inf
         return found
 
-    def _pools_on(self, tenths: int, units: tuple[int, ...]) -> float:
-        key = tenths, units
+    def _pools_on(self, tenths: int, units: tuple[int, ...], worth: PoolsWorth) -> float:
+        key = tenths, units, worth is self._pools_worth
         if key not in self._pools:
-            self._pools[key] = float(self._pools_worth.least(tenths, np.array([self._gpus(units)], dtype=np.int64))[0])
+            self._pools[key] = float(worth.least(tenths, np.array([self._gpus(units)], dtype=np.int64))[0])
         return self._pools[key]
 
     def joint(self, splits: Sequence[ClusterSplit], wanted: Sequence[float]) -> list[float]:
