@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from optimizer.results.answer import Fixed
     from optimizer.results.graph import Graph, GraphCheck
 
+ALONE_ON_CLUSTER = (
+    "Drawn is the better of either kind alone; joint instances beside pools, which optimizer solve compares too, are not "
+    "drawn on cluster:."
+)
 FORMATS = ("json", "graphml", "dot", "mermaid", "perfetto")
 
 
@@ -64,9 +68,13 @@ def graph(
     given = {"--sequences": sequences is not None, "--modules": modules}
     pooled = pools_to_draw(problem, fixed, pools_of(prefill, decode), share, given, format)
     if pooled is not None:
+        if problem.serving == "any" and question.kind == "inventory" and prefill is None and decode is None:
+            typer.echo(ALONE_ON_CLUSTER, err=True)
         write: Any = write_both if hasattr(pooled, "joint") else write_pools
         write(problem, pooled, format, out)
         return
+    if problem.serving == "any" and question.kind == "inventory" and not fixed.any:
+        typer.echo(ALONE_ON_CLUSTER, err=True)
     if problem.serving != "joint":
         problem = problem.model_copy(update={"serving": "joint"})
     draw: Any = _of_inventory if question.kind == "inventory" else _of_problem

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.facts.side_by_side import not_split
+from optimizer.questions.cluster_mix_beside import mix_on
 from optimizer.questions.pools_chosen import AnyPoolsProblem, BestOf
 from optimizer.questions.pools_why_not import kind_of_pools
 from optimizer.questions.pools_why_this import _made
@@ -90,8 +91,8 @@ def pools_how_sure(
     if best is None:
         sure = none_settled(problem, clock)
         none = "Nothing keeps every rule now." if sure else "Nothing was found that keeps every rule now."
-        return PoolsHowSure(problem.name, kind_of_pools(problem), None, (), (none,))
-    said, ranges, left_out = [f"The answer is {best.label}."], [], []
+        return PoolsHowSure(problem.name, kind_of_pools(problem), None, (), (none, *mix_on(problem, clock)[1]))
+    said, ranges, left_out = [f"The answer is {best.label}.", *mix_on(problem, clock)[1]], [], []
     why = not_split(problem) if isinstance(problem, Problem) and problem.serving == "any" else None
     if why is not None:
         said.append(f"Joint instances beside pools are not tried {why}: what is said is of either kind alone.")

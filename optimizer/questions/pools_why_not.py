@@ -11,6 +11,7 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.facts.side_by_side import TENTHS, not_split, tenths_of
+from optimizer.questions.cluster_mix_beside import against_mix_on
 from optimizer.questions.pools_chosen import (
     TIER_WORDS,
     AnyPoolsProblem,
@@ -66,6 +67,11 @@ def pools_why_not(
     """
     foil = _asked(problem, fixed, pools, serving, share)
     clock = Clock(time_limit_s)
+    return against_mix_on(problem, _held_against(problem, foil, stated, clock), clock)
+
+
+def _held_against(problem: AnyPoolsProblem, foil: Foil, stated: Stated | None, clock: Clock) -> PoolsWhyNot:
+    """The verdict on a foil among what is compared: on an inventory either kind alone."""
     best, found = chosen(problem, clock), _best_with(problem, foil, clock)
     if clock.over and (best is None or found is None):
         said = (f"The time limit was reached before {_named(foil)} was decided; allow more.",)

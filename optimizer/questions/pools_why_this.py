@@ -10,6 +10,7 @@ from optimizer.explain.common.numbers import milliseconds
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
+from optimizer.questions.cluster_mix_beside import mix_on
 from optimizer.questions.pools_chosen import (
     TIER_WORDS,
     AnyPoolsProblem,
@@ -49,7 +50,8 @@ def pools_why_this(problem: AnyPoolsProblem, stated: Stated, *, time_limit_s: fl
         if not clock.over and not none_settled(problem, clock):
             none = "Nothing was found that keeps every rule; not every split of joint instances and pools was settled."
         none = late if clock.over else none
-        return PoolsWhyThis(problem.name, kind_of_pools(problem), None, None, (), (), (none,))
+        of_mix = [] if clock.over else mix_on(problem, clock)[1]
+        return PoolsWhyThis(problem.name, kind_of_pools(problem), None, None, (), (), (none, *of_mix))
     seen = [verified(problem, best)]
     against = _against(problem, best, clock)
     worths = []
@@ -62,7 +64,9 @@ def pools_why_this(problem: AnyPoolsProblem, stated: Stated, *, time_limit_s: fl
             seen.append(verified(changed, there))
         sure = there is not None or none_settled(changed, clock)
         worths.append((_worth(problem, words, changes, best, there, sure), there))
-    said = [f"{best.label} is best: {milliseconds(best.value_ms)} a request{_tier(problem, best)}."]
+    mix, of_mix = mix_on(problem, clock)
+    first = "is best" if mix is None else "is the best of either kind alone"
+    said = [f"{best.label} {first}: {milliseconds(best.value_ms)} a request{_tier(problem, best)}.", *of_mix]
     if not best.settled and best.instances == "both":
         said.append(NOT_SETTLED)
     said += [one.sentence for one in against]

@@ -122,8 +122,10 @@ def chosen(problem: AnyPoolsProblem, clock: Clock | None = None) -> BestOf | Non
 
 def none_settled(problem: AnyPoolsProblem, clock: Clock | None = None) -> bool:
     """Whether it is known that there is nothing, where ``chosen`` found nothing: of both kinds side by side too."""
-    if problem.serving != "any" or isinstance(problem, InventoryProblem):
+    if problem.serving != "any":
         return True
+    if isinstance(problem, InventoryProblem):
+        return False  # both side by side are not among what is compared
     return chosen_both(problem, clock=clock).settled
 
 

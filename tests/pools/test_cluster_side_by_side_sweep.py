@@ -10,14 +10,19 @@ import jsonschema
 import pytest
 
 from optimizer.questions.solve import solve
+from optimizer.questions.why_not import why_not
+from optimizer.questions.why_this import why_this
 from optimizer.render.recommend import lines, recommendation_data
 from optimizer.render.schemas import command_schema
+from optimizer.render.why import why_not_data
 from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
+from optimizer.results.pools_why import PoolsWhyNot, PoolsWhyThis
 from optimizer.sweeps.points import point_data, point_from_data
 from optimizer.sweeps.recommend import recommend
 from optimizer.sweeps.run import sweep
+from tests.command import run
 from tests.pools.clusters import cluster_values, cluster_with
-from tests.pools.test_cluster_side_by_side import H100, ONE_NODE_EACH
+from tests.pools.test_cluster_side_by_side import H100, ONE_NODE_EACH, SMALL
 
 ONLY_TOGETHER: dict[str, Any] = {
     "serving": "any",
@@ -58,3 +63,27 @@ def test_nodes_may_be_enough_for_a_mix_alone(tmp_path: Path) -> None:
     jsonschema.validate(json.loads(json.dumps(recommendation_data(found))), command_schema())
     said = " ".join(sentence for sentence, _ in lines(found))
     assert "proved least" in said and "Neither joint instances nor pools are feasible, nor" in said
+
+
+def test_questions_about_either_kind_alone_name_a_better_mix() -> None:
+    """docs/disaggregated.md, section 14: 1,365.53 ms in a mix, 1,381.66 with pools alone."""
+    problem = cluster_with(**SMALL)
+    mix: Any = solve(problem)
+    told = why_this(problem)
+    assert isinstance(told, PoolsWhyThis) and told.objective_ms == pytest.approx(1381.66, abs=0.01)
+    assert "is the best of either kind alone: 1,382 ms" in told.sentences[0] and mix.label in told.sentences[1]
+    found = why_not(problem, serving="disaggregated")
+    assert isinstance(found, PoolsWhyNot) and found.verdict == "worse" and found.optimum == mix.label
+    assert "best of all" in found.sentences[0] and "1,366 ms" in found.sentences[0]
+    jsonschema.validate(json.loads(json.dumps(why_not_data(found))), command_schema())
+
+
+def test_what_a_mix_alone_keeps_is_not_called_impossible() -> None:
+    told = why_this(cluster_with(**ONLY_TOGETHER | {"cluster": [H100]}))
+    assert told.sentences[0].startswith("Nothing was found that keeps every rule")
+    assert "joint instances beside pools are best of all: 20% to" in told.sentences[1]
+
+
+def test_a_graph_of_an_inventory_says_that_it_draws_one_kind(tmp_path: Path) -> None:
+    shown = run("graph", str(written(tmp_path, SMALL)), "--format", "dot")
+    assert shown.returncode == 0 and "joint instances beside pools" in shown.stderr and "not drawn" in shown.stderr

@@ -89,15 +89,14 @@ def test_the_least_hardware_may_be_enough_as_a_mix_alone(tmp_path: Path) -> None
 
 
 def test_what_is_not_settled_is_not_called_proved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of three GPUs only 4 of 18 splits are gone through: whether a mix is enough is open, and so is what costs less."""
-    monkeypatch.setattr(side_by_side, "MOST_REFUTED_GPUS", 0)
-    impossible = ONLY_TOGETHER | {"requirements": {"tpot_p99_ms": 1}}
-    found = recommend(written(tmp_path, **impossible), [3])
+    """No split is solved: whether a mix is enough is open, and so is what costs less."""
+    monkeypatch.setattr(side_by_side, "most_solved", lambda problem, left, known: 0)
+    found = recommend(written(tmp_path, **ONLY_TOGETHER), [3])
     assert found.point is None and not found.proved and found.verified and found.below[0].status == "unknown"
     said = [sentence for sentence, _ in lines(found)]
     assert "not proved for each" in said[0] and "alone; of both side by side it is not known" in said[1]
     assert "proved not enough" not in said[-1]
-    [point] = sweep(written(tmp_path, **impossible), [3], workers=1)
+    [point] = sweep(written(tmp_path, **ONLY_TOGETHER), [3], workers=1)
     assert point.status == "unknown" and point.objective is None
 
 

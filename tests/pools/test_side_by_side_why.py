@@ -152,13 +152,12 @@ def test_a_mix_that_breaks_a_rule_names_it_and_its_part() -> None:
 
 def test_splits_that_were_not_settled_are_not_called_impossible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(side_by_side_chosen, "most_solved", lambda problem, left, known: 0)
-    impossible = ONLY_TOGETHER | {"requirements": {"tpot_p99_ms": 1}}
-    assert asked(impossible, serving="side-by-side").verdict == "undecided"
-    told = why_this(problem_with(**impossible)).sentences
+    assert asked(ONLY_TOGETHER, serving="side-by-side").verdict == "undecided"
+    told = why_this(problem_with(**ONLY_TOGETHER)).sentences
     assert told == (
         "Nothing was found that keeps every rule; not every split of joint instances and pools was settled.",
     )
-    sure = how_sure(problem_with(**impossible))
+    sure = how_sure(problem_with(**ONLY_TOGETHER))
     assert isinstance(sure, PoolsHowSure) and sure.sentences[0] == "Nothing was found that keeps every rule now."
 
 
