@@ -133,10 +133,17 @@ class OwnJointShare:
     def _states(self) -> Ints:
         """Sequences of each shape for whose recurrent states there are blocks, (S,)."""
         budget, never = budget_bytes(self.problem), np.iinfo(np.int64).max
-        blocks = [
-            [stage.state_sequences(budget) for stage in self._stages.of(one.group, one.layers)] for one in self._shapes
-        ]
-        return np.array([min((each for each in line if each is not None), default=never) for line in blocks])
+        known: dict[int, int | None] = {}
+        least = []
+        for shape in self._shapes:
+            here = [never]
+            for stage in self._stages.of(shape.group, shape.layers):
+                if id(stage) not in known:  # ``stages`` keeps every stage alive
+                    known[id(stage)] = stage.state_sequences(budget)
+                blocks = known[id(stage)]
+                here += [] if blocks is None else [blocks]
+            least.append(min(here))
+        return np.array(least)
 
     @cached_property
     def _size(self) -> Ints:
