@@ -12,7 +12,7 @@ import pytest
 
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.side_by_side import splits_of
-from optimizer.questions import side_by_side_chosen
+from optimizer.questions import pools_why_not, side_by_side_chosen
 from optimizer.questions.how_sure import how_sure
 from optimizer.questions.pools_chosen import chosen_alone
 from optimizer.questions.side_by_side_chosen import chosen, chosen_both, verified
@@ -38,6 +38,12 @@ ONE = Fixed(tensor_parallel=1, data_parallel=1)
 @pytest.fixture(scope="module")
 def validator() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(command_schema())
+
+
+@pytest.fixture(autouse=True)
+def fewer_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rates at which a foil may win are asked for in ``tests/pools/test_why.py``."""
+    monkeypatch.setattr(pools_why_not, "RATES", (0.9, 1.1))
 
 
 def asked(changes: dict[str, Any], prefill: str | None = None, decode: str | None = None, **more: Any) -> PoolsWhyNot:
