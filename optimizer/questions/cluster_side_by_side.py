@@ -81,10 +81,21 @@ def beside_on(problem: InventoryProblem, chosen: Chosen, clock: Clock) -> Chosen
         return _saying(
             chosen, f"Joint instances beside pools are not tried {why}: what is said is of either kind alone."
         )
+    try:
+        return _better(problem, chosen, clock)
+    except KeyboardInterrupt:
+        # What either kind alone is stays; of both side by side nothing is known.
+        return _alone(problem, chosen, _ClusterSplitSearch(least_open=0.0), None)
+
+
+def _better(problem: InventoryProblem, chosen: Chosen, clock: Clock) -> Chosen | ClusterSideBySideAnswer:
     known = least_to_beat(chosen)
     found = _search(problem, known, clock)
+    if clock.over:  # nothing is claimed that the verifier had no time for
+        found.least_open = min(found.least_open, known)
     bar = known if found.best is None else found.best.value - NEAR_MS
-    seen = open_splits_on(problem, bar, found.solved) if found.least_open == math.inf else None
+    settled = found.least_open == math.inf and not clock.over
+    seen = open_splits_on(problem, bar, found.solved) if settled else None
     if found.best is None:
         return _alone(problem, chosen, found, seen)
     return _together(problem, chosen, found, found.best, seen)

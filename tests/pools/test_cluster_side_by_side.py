@@ -22,13 +22,14 @@ from optimizer.facts.cluster_side_by_side import (
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions import cluster_side_by_side
 from optimizer.questions.cluster_pools import found_cluster_pools
-from optimizer.questions.cluster_side_by_side import least_to_beat, weighted
+from optimizer.questions.cluster_side_by_side import beside_on, least_to_beat, weighted
 from optimizer.questions.solve import solve
 from optimizer.render.schemas import command_schema
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
 from optimizer.results.inventory import InventoryAnswer
 from optimizer.results.pools import FixedPools
+from optimizer.results.side_by_side import SideBySideAnswer
 from optimizer.search.common.clock import Clock
 from optimizer.search.inventory.candidates import Candidates
 from optimizer.search.inventory.solve import InventorySolver
@@ -38,6 +39,8 @@ from optimizer.verify.side_by_side.cluster import PartsKnown, open_splits_on, ve
 from optimizer.verify.side_by_side.cluster_bounds import OwnClusterBounds
 from tests.command import run
 from tests.pools.clusters import cluster_values, cluster_with
+from tests.pools.mixes import ONLY_TOGETHER
+from tests.pools.problems import problem_with
 
 H100 = {
     "name": "h",
@@ -187,6 +190,43 @@ def test_splits_that_were_not_settled_leave_a_gap(monkeypatch: pytest.MonkeyPatc
     assert isinstance(answer, ClusterPoolsAnswer) and answer.status == "feasible" and answer.objective is not None
     assert answer.objective.bound < 1365.53 < answer.objective.value and 0 < answer.objective.gap < 0.05
     assert "may be better, by" in answer.explanation[-1]
+
+
+def test_what_there_was_no_time_for_is_not_called_best() -> None:
+    problem = cluster_with(**POOLS_BEST)
+    alone = solve(problem, side_by_side=False)
+    assert isinstance(alone, ClusterPoolsAnswer) and alone.status == "optimal"
+    answer = beside_on(problem, alone, Clock(0.0))
+    assert isinstance(answer, ClusterPoolsAnswer) and answer.status == "feasible"
+    assert "not all of" in answer.explanation[-1]
+
+
+def test_an_interrupt_keeps_what_either_kind_alone_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = cluster_with(**POOLS_BEST)
+    alone = solve(problem, side_by_side=False)
+
+    def interrupted(self: ClusterSplitBounds, known: float) -> list[tuple[float, ClusterSplit]]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ClusterSplitBounds, "left", interrupted)
+    answer = solve(problem)
+    assert isinstance(answer, ClusterPoolsAnswer) and answer.status == "feasible" and answer.objective is not None
+    assert isinstance(alone, ClusterPoolsAnswer) and answer.strategy == alone.strategy and answer.objective.bound == 0
+
+
+def test_a_group_alone_is_what_equal_nodes_are() -> None:
+    """Neither kind alone is feasible, both together are; joint instances are counted in whole milliseconds here."""
+    equal = solve(problem_with(**ONLY_TOGETHER), repairs=False)
+    stated = {name: value for name, value in ONLY_TOGETHER.items() if name != "hardware"}
+    problem = cluster_with(**stated, cluster=[{"name": "only", "gpu": "h100-sxm-80gb", "nodes": 1, "gpus_per_node": 3}])
+    answer = solve(problem, repairs=False)
+    assert isinstance(answer, ClusterSideBySideAnswer) and isinstance(equal, SideBySideAnswer)
+    assert answer.status == equal.status == "optimal" and answer.share == equal.share == 0.2
+    assert answer.joint.objective is not None and equal.joint.objective is not None
+    assert answer.joint.objective.value == math.ceil(equal.joint.objective.value)
+    assert answer.pools.objective is not None and equal.pools.objective is not None
+    assert answer.pools.objective.value == pytest.approx(equal.pools.objective.value, abs=1e-5)
+    assert "Either kind alone breaks a rule." in answer.explanation
 
 
 def test_what_the_verifiers_own_bound_leaves_open_is_not_called_best(monkeypatch: pytest.MonkeyPatch) -> None:
