@@ -200,21 +200,30 @@ def _sides(
                         yield ComparedSide(m.dimension, m.values, m.text.strip())
 
 
+_PARTS = (
+    ("replica", re.compile(r"\b(?:replica|instance|copy|Replikat|Instanz|réplique)\b", re.IGNORECASE)),
+    ("node", re.compile(r"\b(?:node|server|box|machine|host|Knoten|Server|Rechner|nœud|serveur)\b", re.IGNORECASE)),
+    ("gpu", re.compile(r"\b(?:GPU|card|rank|accelerator|Karte|carte)\b", re.IGNORECASE)),
+)
+
+
 def _values(quantity: Quantity, text: str, own: Situation) -> Iterator[float]:
-    """What a quantity is of one GPU where it has that, else of the whole."""
-    listed: tuple[str, ...] = (
-        quantity.values.get("gpu", ()) if _KINDS[quantity.id] in _FACT_OF else quantity.values.get("", ())
-    )
-    if quantity.id == "context":
-        listed = ("context",) if _OF_MODEL.search(text) else ("context", "max_length")
-    elif quantity.id == "weights":
-        listed = ("weights_gpu",) if re.search(r"\b(?:GPU|card|rank|Karte|carte)", text) else ("weights", "weights_gpu")
-    for one in listed or quantity.values.get("", ()):
+    """What a quantity is of the part that a text names; without one, of a GPU what a GPU has and of the whole anything else."""
+    for one in _formulas(quantity, text):
         try:
             if value := value_of(one, own.values):
                 yield value
         except (UnknownName, ZeroDivisionError):
             continue
+
+
+def _formulas(quantity: Quantity, text: str) -> tuple[str, ...]:
+    if quantity.id == "context":
+        return ("context",) if _OF_MODEL.search(text) else ("context", "max_length")
+    part = next((name for name, words in _PARTS if words.search(text) and name in quantity.values), "")
+    if part or (quantity.id != "weights" and _KINDS[quantity.id] in _FACT_OF):
+        return quantity.values.get(part or "gpu", ()) or quantity.values.get("", ())
+    return ("weights", "weights_gpu") if quantity.id == "weights" else quantity.values.get("", ())
 
 
 def _kind_of(sentence: Sentence, measure: Measure) -> str:

@@ -44,6 +44,8 @@ def judge_divisions(sentence: Sentence, own: Situation) -> Iterator[Claim]:
         return
     yield from _share_of_each(sentence)
     yield from _legal(sentence, own)
+    yield from _spread(sentence)
+    yield from _experts_of_each(sentence, own)
 
 
 def _share_of_each(sentence: Sentence) -> Iterator[Claim]:
@@ -92,3 +94,50 @@ def _legal(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     yield subject_claim(
         sentence, verdict_of(divides != denied), reason, f"TP{size}", "divisibility", "=", shown(heads / size, ""), f"TP{size}"
     )  # fmt: skip
+
+
+_CAN_BE = re.compile(
+    r"\b(?:can(?:not|'t)?|could(?: not|n't)?|lassen sich|lässt sich|kann|können|peuvent|peut"
+    r"|se laisse\w*)\b[^.;]{0,30}?\b(?:spread|split|divided"
+    r"|shared|distributed|verteil\w*|aufteil\w*|teilen|répart\w*|divis\w*|partag\w*)\b",
+    re.IGNORECASE,
+)
+
+
+def _spread(sentence: Sentence) -> Iterator[Claim]:
+    """``64 heads cannot be spread over three cards``."""
+    counts = [m for m in sentence.measures if not m.dimension and not m.unit]
+    if len(counts) != 2 or len(sentence.measures) != 2 or not _CAN_BE.search(sentence.text):
+        return
+    whole, parts = counts
+    heads = _HEADS.search(sentence.text[whole.end : whole.end + 24])
+    if not heads or not _PARTS.match(sentence.text[parts.end :]) or parts.value < 1:
+        return
+    rest, denied = whole.value % parts.value, sentence.has("negation")
+    reason = f"{whole.text} = {whole.value // parts.value:g} × {parts.text}" + (f" + {rest:g}." if rest else ".")
+    yield subject_claim(
+        sentence, verdict_of(bool(rest) == denied), reason, whole.text, "divisibility", "=", f"rest {rest:g}", parts.text
+    )  # fmt: skip
+
+
+_EXPERT_PARALLEL = re.compile(
+    r"\b(?:expert[- ]parallel\w*|Experten-?parallel\w*|parallélisme d'experts|EP\W?\d+)\b", re.IGNORECASE
+)
+_EXPERTS = re.compile(r"\s(?:\w+\s)?(?:experts?|Experten)\b", re.IGNORECASE)
+
+
+def _experts_of_each(sentence: Sentence, own: Situation) -> Iterator[Claim]:
+    """``expert parallelism over 16 GPUs puts 16 of 256 experts on each``."""
+    counts = [m for m in sentence.measures if not m.dimension and not m.unit]
+    parts = {m.value for m in counts if _PARTS.match(sentence.text[m.end :])}
+    parts |= {float(mention.as_dict["ep"]) for *_, mention in sentence.strategies if "ep" in mention.as_dict}
+    shares = [m for m in counts if _EXPERTS.match(sentence.text[m.end :]) and m.value not in (1, own.model.experts)]
+    if not own.model.experts or len(parts) != 1 or len(shares) != 1 or not _EXPERT_PARALLEL.search(sentence.text):
+        return
+    number = parts.pop()
+    if number < 2 or not re.search(_EACH, sentence.text[shares[0].end :], re.IGNORECASE) or sentence.has("negation"):
+        return
+    exact = own.model.experts / number
+    right = shares[0].value in (math.floor(exact), math.ceil(exact))
+    reason = f"{own.model.experts} experts ÷ {number:g} = {exact:g}" + ("." if right else f", not {shares[0].text}.")
+    yield figure_claim(sentence, verdict_of(right), reason, shares[0], f"{exact:g}", "share of each")

@@ -120,7 +120,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         candidates = [one for one in candidates if one.quantity.id not in ("heads", "attention_heads")]
     if _OF_A_KIND.search(sentence.text):
         candidates = [one for one in candidates if one.quantity.id not in ("layers", "blocks")]
-    if WINDOW.search(sentence.text[: measure.start]):
+    seen = own.values.get("window", 0.0)
+    if WINDOW.search(sentence.text[: measure.start]) or (seen and measure.says(seen)):
         candidates = [one for one in candidates if one.quantity.id != "context"]
     left = [one for one in candidates if one.quantity.id == "memory_left" and one.strength >= FAIR]
     candidates = left or candidates
@@ -350,7 +351,8 @@ _SHARED_BY_ONE = re.compile(
 )
 """``eight query heads share one KV head``: a ratio, and no count of all."""
 _OF_A_KIND = re.compile(
-    r"\b(?:sliding|windowed|local|global|full[- ]attention|whole context|full context|entire context|dense layers|MoE layers|sparse|linear"
+    r"\b(?:sliding|windowed|local|global|have experts|with experts|full[- ]attention|whole context|full context|entire context"
+    r"|dense layers|MoE layers|sparse|linear"
     r"|gleitend\w*|ganzen Kontext|vollen Kontext|dichte\w* Schicht\w*|glissante?|tout le contexte"
     r"|contexte entier|couches denses)\b|\b(?:the )?first\s\w+\slayers",
     re.IGNORECASE,

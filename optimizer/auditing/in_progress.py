@@ -26,6 +26,12 @@ _LASTS = re.compile(
     r"|dauern|braucht|bleibt|dure\w*|prend|reste)\b|\b(?:end[- ]to[- ]end|from start to (?:end|finish)|in all)\b",
     re.IGNORECASE,
 )
+_BESIDES = re.compile(
+    r"\b(?:night|only|may|can|could|at most|up to|limit\w*|slots?|peaks?|tests?|tested|nachts|nur|höchstens|darf|dürfen|kann|können|nuit"
+    r"|seulement|au plus|peuvent|peut)\b",
+    re.IGNORECASE,
+)
+"""Another load, or what is allowed: no product of the demand."""
 _REPLICA = re.compile(r"\b(?:replica|instance|engine|copy|Replikat|Instanz|réplique)\b", re.IGNORECASE)
 
 
@@ -42,7 +48,9 @@ def judge_in_progress(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     expected = [rate * times[0].value / 1e3 / part for part in parts]
     count = counts[0]
     right = any(abs(count.value - one) <= max(1.0, NEAR * one) for one in expected)
-    if not right and any(abs(count.value - one) <= max(2.0, FAR * one) for one in expected):
+    if not right and (
+        _BESIDES.search(sentence.text) or any(abs(count.value - one) <= max(2.0, FAR * one) for one in expected)
+    ):
         return
     reason = f"{rate:g} requests/s × {times[0].text} is {expected[0]:.3g} requests at once"
     reason += "." if right else f", not {count.text}."

@@ -16,7 +16,9 @@ _NUMBER = rf"(?:\d{{1,3}}|{NUMBER_WORD})"
 _LAYERS = r"(?:layers?|blocks?|Schicht(?:en)?|couches?)"
 _KINDS = (
     ("layers_dense", re.compile(r"\b(?:dense|dicht\w*|denses?)\b", re.IGNORECASE)),
-    ("layers_moe", re.compile(r"\b(?:MoE|mixtures?|sparse|Expertenschicht\w*|mélanges?)\b", re.IGNORECASE)),
+    ("layers_moe", re.compile(
+        r"\b(?:MoE|mixtures?|sparse|(?:have|with|use) experts|(?:mit|haben) Experten|avec des experts|Expertenschicht\w*|mélanges?)\b",
+        re.IGNORECASE)),
     ("layers_window", re.compile(
         r"\b(?:windows?|sliding|slides?|local|Fenster\w*|gleitend\w*|lokal\w*|fenêtre|glissante?s?|locales?)\b", re.IGNORECASE)),
     ("layers_full", re.compile(
@@ -44,6 +46,10 @@ _REST = re.compile(
 )
 _SOME = re.compile(
     rf"\b(?P<n>{_NUMBER})\s(?:(?:out )?of|von|der|des|sur)\s(?:the\s|its\s|den\s|les\s|ses\s)?(?P<m>{_NUMBER})\s{_LAYERS}\b",
+    re.IGNORECASE,
+)
+_PLAIN = re.compile(
+    rf"^\W*(?:\w+\s)?(?P<n>{_NUMBER})\s{_LAYERS}\s(?:have|use|are|haben|nutzen|sind|ont|utilisent|sont)\b",
     re.IGNORECASE,
 )
 _OF_LAYERS = re.compile(
@@ -91,12 +97,13 @@ def _said(part: str, layers: int) -> tuple[str, tuple[float, ...]] | None:
         each = _ORDINALS.get(word) or count_of(word)
         return (found.group(), (layers / each,)) if each > 1 else None
     if found := _SOME.search(part):
-        return found.group("n"), (float(count_of(found["n"])),)
+        some, of = count_of(found["n"]), count_of(found["m"])
+        return found.group(), (float(some) if of == layers else some * layers / max(1, of),)
     if re.search(_OF_LAYERS, part) and (listed := list(fractions_in(part))):
         return listed[0].text, (listed[0].value * layers,)
     if found := _FIRST.search(part):
         word = found["n"] or found["first"] or found["to"]
         return word, (float(count_of(word)),)
-    if found := _REST.search(part):
+    if found := _REST.search(part) or _PLAIN.search(part):
         return found["n"], (float(count_of(found["n"])),)
     return None

@@ -100,6 +100,8 @@ RELATIONS = frozenset(
         "replicas left",
         "replicas lost",
         "GPUs left",
+        "GPUs lost",
+        "layers of a kind",
         "share left",
         "share after a failure",
         "ratio",
@@ -115,7 +117,11 @@ def without_other_factors(sentence: Sentence, said: list[Claim]) -> list[Claim]:
     wrong = {one.stated for one in said if one.verdict == "refuted" and one.parsed and one.parsed.quantity in RELATIONS}
     if ALL_LOST.search(sentence.text):
         wrong |= {"both", "beide", "beider", "deux", "les deux"}  # that there are two does not make it right
+    right = {
+        one.stated for one in said if one.verdict == "confirmed" and one.parsed and one.parsed.quantity in RELATIONS
+    }
     kept = [one for one in said if not (one.verdict == "confirmed" and one.stated in wrong)]
+    kept = [one for one in kept if not (one.verdict == "refuted" and one.stated in right and one.stated)]
     return [one for one in kept if not _of_a_group(sentence, one)]
 
 

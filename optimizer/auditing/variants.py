@@ -27,7 +27,7 @@ _GPUS = re.compile(
 )
 _PART = re.compile(
     r"\b(?:per|each|every|je|pro|jede\w*|par|chaque|more|additional|spare|idle|free|weitere|übrig|frei|libres?|node|server"
-    r"|Knoten|nœud|serveur|only|nur|if|were|had|wenn|hätten|si|of the|stage)\b",
+    r"|Knoten|nœud|serveur|only|nur|if|were|had|wenn|hätten|si|of the|stage|shares?|sharing|teilen|partag\w*)\b",
     re.IGNORECASE,
 )
 

@@ -42,16 +42,21 @@ PLANS = {
         ("llama", "The two replicas can hold {} sequences, 64 each.", "128", "256"),
         ("llama", "With 64 slots per replica, {} requests can run at once in all.", "128", "512"),
         ("llama", "400 Gbit/s sind {} GB/s.", "50", "40"),
+        ("llama", "64 heads cannot be spread over {} cards.", "three", "four"),
+        ("r1", "Expert parallelism over 16 GPUs would put {} experts on each.", "16", "32"),
+        ("gemma", "In five of six layers the window is {} tokens.", "1,024", None),
+        ("llama", "The whole box costs 16 an hour, {} what one replica costs.", "twice", "four times"),
     ],
 )
-def test_a_relation_is_read_in_other_words(plan: str, sentence: str, right: str | None, wrong: str) -> None:
+def test_a_relation_is_read_in_other_words(plan: str, sentence: str, right: str | None, wrong: str | None) -> None:
     model, gpu, nodes, strategy = PLANS[plan]
     facts = problem(model, gpu, nodes)
     if right:
         said = verdicts(sentence.format(right), facts, strategy)
         assert "refuted" not in said
         assert "confirmed" in said
-    assert "refuted" in verdicts(sentence.format(wrong), facts, strategy)
+    if wrong:
+        assert "refuted" in verdicts(sentence.format(wrong), facts, strategy)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +69,11 @@ def test_a_relation_is_read_in_other_words(plan: str, sentence: str, right: str 
         "One GPU of eight shows 50% utilisation when idle.",
         "16 an hour over 30 days is 11,520.",
         "A third replica would need four more cards.",
+        "An answer takes 9 s on average; at night only 4 requests run at once.",
+        "A replica that loses a GPU is restarted on the remaining four cards within 3 minutes.",
+        "Losing one of eight cards sounds harmless, yet four of them go quiet.",
+        "The first two layers of defence are the firewall and the proxy.",
+        "A third of the users speak German.",
     ],
 )
 def test_other_uses_of_such_words_are_left_alone(sentence: str) -> None:
