@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 SETTLED = ("optimal", "infeasible")
 NEITHER = "Neither joint instances nor pools are feasible."
+NOT_BESIDE = (
+    "Joint instances beside pools were not looked at here (optimizer solve does): what is said is of either kind alone."
+)
 
 
 def better_of(problem: Problem, joint: Answer, pools: PoolsAnswer) -> Answer | PoolsAnswer:

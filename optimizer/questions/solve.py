@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from optimizer.reading.question import kind_of
@@ -204,7 +205,8 @@ def _of_inventory(
 ) -> InventoryAnswer | ClusterPoolsAnswer | ClusterSideBySideAnswer | ChainAnswer:
     """Instances, pools or both; where repairs are looked for and there is no room for joint instances, one chain that is enough."""
     started = time.monotonic()
-    found = instances_or_pools(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs, gap=gap)
+    either = _either_kind if side_by_side else instances_or_pools
+    found = either(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs, gap=gap)
     if problem.serving == "any" and side_by_side:
         from optimizer.questions.cluster_side_by_side import beside_on
         from optimizer.search.common.clock import Clock
@@ -228,6 +230,24 @@ def instances_or_pools(
     gap: float = 0.0,
 ) -> InventoryAnswer | ClusterPoolsAnswer:
     """Joint instances, pools, or the better of both, as the problem's ``serving`` says. Arguments as for ``solve``."""
+    found = _either_kind(problem, time_limit_s=time_limit_s, progress=progress, repairs=repairs, gap=gap)
+    if problem.serving != "any":
+        return found
+    from optimizer.questions.serving import NOT_BESIDE
+
+    said: Any = replace(found, explanation=(*found.explanation, NOT_BESIDE))
+    return said  # type: ignore[no-any-return]
+
+
+def _either_kind(
+    problem: InventoryProblem,
+    *,
+    time_limit_s: float | None,
+    progress: Progress | None,
+    repairs: bool,
+    gap: float,
+) -> InventoryAnswer | ClusterPoolsAnswer:
+    """The same without a word on both side by side."""
     from optimizer.questions.inventory import solve_inventory
 
     if problem.serving == "joint":

@@ -23,6 +23,7 @@ from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions import cluster_side_by_side
 from optimizer.questions.cluster_pools import found_cluster_pools
 from optimizer.questions.cluster_side_by_side import beside_on, least_to_beat, weighted
+from optimizer.questions.serving import NOT_BESIDE
 from optimizer.questions.solve import solve
 from optimizer.render.schemas import command_schema
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
@@ -162,6 +163,9 @@ def test_a_claim_that_leaves_out_a_better_split_is_refused() -> None:
     problem = cluster_with(**SMALL)
     answer, alone = solve(problem), solve(problem, side_by_side=False)
     assert isinstance(answer, ClusterSideBySideAnswer) and alone.objective is not None
+    # Where both side by side are left out, what is called best is said to be so of either kind alone.
+    assert alone.explanation[-1].startswith("Joint instances beside pools were not looked at here")
+    assert NOT_BESIDE not in answer.explanation
     assert answer.joint.objective is not None and answer.pools.objective is not None
     split = ClusterSplit(4, (1, 0))
     known = {split: PartsKnown(answer.joint.objective.value, answer.pools.objective.value)}
