@@ -1,4 +1,4 @@
-"""Judges what is left when a part fails: ``if a server is lost, two replicas remain, each with 4 requests/s``."""
+"""Judges the load of what is left when a part fails, and what one more replica takes: ``the two others get 3 requests/s each``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ _REMAINS = re.compile(
     r"|reste\w*|restantes?|autres?|survivant\w*)\b",
     re.IGNORECASE,
 )
-_REPLICAS = re.compile(
-    r"[\s-]*(?:\w+\s){0,2}?(?:replicas?|instances?|copies|Replikate?n?|Instanzen|répliques?)\b", re.IGNORECASE
-)
 _ANOTHER = re.compile(
     r"\b(?:another|a (?:second|third|further|fifth)|one more|each (?:further|additional)|ein(?:e)? (?:weitere[sr]?|zweite[sr]?|dritte[sr]?)"
     r"|une (?:autre|deuxième|seconde|troisième))\s(?:replica|instance|copy|Replikat|Replik|Instanz|réplique)\b[^.;]*?"
@@ -33,7 +30,7 @@ _GPUS = re.compile(
 
 
 def judge_losses(sentence: Sentence, own: Situation) -> Iterator[Claim]:
-    """Replicas and load after the loss of a node or a GPU of the report's own strategy, and what one more replica takes."""
+    """The load of each replica after the loss of a node or a GPU of the report's own strategy, and what one more replica takes."""
     named = [mention for _, _, mention in sentence.strategies if set(mention.as_dict) - {"dp"}]
     if own.degrees is None or not own.own_hardware or named or sentence.models or sentence.has("past"):
         return
@@ -43,18 +40,7 @@ def judge_losses(sentence: Sentence, own: Situation) -> Iterator[Claim]:
         return
     remaining = failure.left
     for measure in sentence.measures:
-        if measure.dimension == "" and not measure.unit and _REPLICAS.match(sentence.text[measure.end :]):
-            if measure.value in (own.degrees.dp, own.degrees.dp - remaining) and measure.value != remaining:
-                continue  # how many there were, or how many are lost
-            yield _say(
-                sentence,
-                measure,
-                measure.value == remaining,
-                f"{remaining} replicas remain",
-                f"{remaining}",
-                "replicas left",
-            )
-        elif measure.dimension == "requests/s" and remaining:
+        if measure.dimension == "requests/s" and remaining:
             yield from _load(sentence, measure, own, remaining)
 
 

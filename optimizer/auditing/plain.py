@@ -21,7 +21,6 @@ _EQUALS = (
     r"|sums? to|ergibt|ergeben|ist|sind|macht|machen|bleiben|bleibt"
     r"|donnent?|font|fait|est|sont|reste|restent|laisse|laissent|soit|i\.e\.|d\.\s?h\.|that is)"
 )
-_AMOUNT = r"(?P<{0}>\d[\d,]*(?:\.\d+)?(?:e\d+)?\s?(?:[KMGTkmgt]i?[Bo]|[Gg]o|%|ms|s|GB/s|TB/s)?)"
 _WORDS = r"(?:\s(?:of\s)?[A-Za-zÀ-ÿ'’/]+){0,4}?"
 
 

@@ -15,7 +15,6 @@ from optimizer.results.inventory import InventoryAnswer, Pool
 
 Values = dict[str, float]
 _HOUR = 3600.0
-_MONTH_HOURS = 730.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,12 +42,6 @@ def _entries() -> tuple[LedgerEntry, ...]:
     return tuple(entry_of(id, given) for id, given in loaded.items())
 
 
-@cache
-def quantities_of_inventories() -> frozenset[str]:
-    """Ids of what is judged here."""
-    return frozenset(one.id for one in _entries())
-
-
 @dataclass(frozen=True, slots=True)
 class ClauseSubject:
     """What a clause is about: ``meant`` are the values it states, ``others`` those that may explain a figure as well."""
