@@ -186,13 +186,19 @@ def _code(arguments: list[str]) -> int:
             else:
                 typer.echo(f"error: {usage.sentence(error, arguments)}", err=True)
             return error.exit_code
-        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
-            return _interrupted()  # while a library was being loaded, which tells it as an ImportError of its own
+        # While a library was being loaded, which tells it as an error of its own; pydantic only in the words of one.
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt) or _told_by_pydantic(error):
+            return _interrupted()
         if os.environ.get("OPTIMIZER_DEBUG"):
             raise
         said = shortened(f"{type(error).__name__}: {error}")
         typer.echo(f"error: a defect in optimizer ({said}); set OPTIMIZER_DEBUG=1 for the traceback", err=True)
         return codes.DEFECT
+
+
+def _told_by_pydantic(error: Exception) -> bool:
+    """Whether Ctrl-C came while pydantic built a schema."""
+    return type(error).__name__ == "SchemaError" and "KeyboardInterrupt" in str(error)
 
 
 def _interrupted(code: int = codes.UNDECIDED, said: str | None = None) -> int:

@@ -246,6 +246,23 @@ def test_a_signal_at_the_very_end_changes_no_code(tmp_path: Path) -> None:
         assert json.loads(ran.stdout)["status"] == "optimal"
 
 
+def test_ctrl_c_while_a_schema_is_built_is_no_defect(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found at random moments of deploy: pydantic tells of it in the words of an error of its own, without a cause."""
+    from pydantic_core import SchemaError
+
+    from optimizer.cli import program
+
+    def struck(arguments: list[str]) -> Any:
+        raise SchemaError('Error building "literal" validator:\n  KeyboardInterrupt: ')
+
+    monkeypatch.setattr(program, "_app_for", struck)
+    with pytest.raises(SystemExit) as left:
+        program.main(["solve", EXAMPLE])
+    assert left.value.code == 3 and capsys.readouterr().err == "interrupted before an answer was found\n"
+
+
 @pytest.mark.long
 def test_at_fifty_random_moments(tmp_path: Path) -> None:
     problem = tmp_path / "p.yaml"
