@@ -219,7 +219,11 @@ class Situation:
             f"limit_{one.metric}_p{one.percentile}": float(one.limit_ms)
             for one in self.problem.requirements.latency_limits
         }
+        survive = self.problem.requirements.survive
         return limits | {
+            "survive_gpus": survive.gpu,
+            "survive_nodes": survive.node,
+            "demand_share": survive.demand_share,
             "prompt": work.prompt_tokens,
             "output": work.output_tokens,
             "rate": work.requests_per_s,

@@ -54,6 +54,7 @@ from optimizer.auditing.strategies import Mention
 from optimizer.auditing.strategy_claims import judge_strategy
 from optimizer.auditing.survivors import judge_survivors
 from optimizer.auditing.targets import judge_row
+from optimizer.auditing.topics import judge_topics
 from optimizer.auditing.variants import judge_variants
 from optimizer.auditing.worked_cells import judge_worked_cells
 from optimizer.auditing.worked_words import judge_worked_words
@@ -214,6 +215,8 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_stated_factors(sentence)
     said += judge_all_lost(sentence, own)
     taken = {claim.stated for claim in said if claim.stated}
+    said += judge_topics(sentence, context, own, taken)
+    taken |= {claim.stated for claim in said if claim.stated}
     said += judge_scored(sentence, context, own, taken)
     said = without_other_factors(sentence, said)
     most = ceilings(sentence)

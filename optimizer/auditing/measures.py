@@ -216,7 +216,7 @@ def _is_name(text: str, match: re.Match[str]) -> bool:
         re.search(
             r"(?:\b(?:Gen|CUDA|NVLink|PCIe|HBM|DDR|version|v|section|sections|chapter|appendix|table|figure|step|phase|"
             r"Abschnitt|Kapitel|Tabelle|Abbildung|Version|annexe|tableau|chapitre|étape|port|page|Seite|ticket|issue|#"
-            r"|Llama|Qwen|Phi|GPT|Gemma|GLM|Kimi|stage|GPU|node|rank|layer|Stufe|replica)\s?)$",
+            r"|TOP|Llama|Qwen|Phi|GPT|Gemma|GLM|Kimi|stage|GPU|node|rank|layer|Stufe|replica)\s?)$",
             before,
             re.IGNORECASE,
         )

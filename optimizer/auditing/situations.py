@@ -79,7 +79,7 @@ def about(sentence: Sentence, span: tuple[int, int], context: Context, own: Situ
 
 _COMPARED_WITH = re.compile(
     r"(?:\b(?:than|compared (?:to|with)|against|versus|vs\.?|as|relative to|als|gegenüber|verglichen mit|wie|que|par rapport à"
-    r"|comparée? à|face à)\s|\bqu['’]une?\s)(?:\w+\s){0,3}?$",
+    r"|comparée? à|face à|(?:of )?what)\s|\bqu['’]une?\s)(?:\w+\s){0,3}?$",
     re.IGNORECASE,
 )
 

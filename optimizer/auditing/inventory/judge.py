@@ -28,6 +28,7 @@ from optimizer.auditing.sentences import Sentence, sentences_of
 from optimizer.auditing.situations import own_situation
 from optimizer.auditing.stated_factors import RELATIONS
 from optimizer.auditing.strategies import HYPOTHETICAL
+from optimizer.auditing.topics.ledger import topics
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.results.audit import AuditResult, Claim
 
@@ -56,6 +57,16 @@ _COUNTS_OF_ALL = frozenset(
         "losses",
         "idle GPUs",
         "advice",
+        "gpus_spare",
+        "replicas_per_node",
+        "replicas_left",
+        "in_flight",
+        "node_memory",
+        "requests_period",
+        "output_period",
+        "tp",
+        "stages",
+        "gpus_per_replica",
     }
 )
 
@@ -208,7 +219,7 @@ def _of_clause(sentence: str, stated: str, names: GroupNames) -> frozenset[int]:
 
 @cache
 def _ledger_ids() -> frozenset[str]:
-    return frozenset(quantities()) | frozenset(one.id for one in entries()) | _COUNTS_OF_ALL
+    return frozenset(quantities()) | frozenset(one.id for one in entries()) | frozenset(topics()) | _COUNTS_OF_ALL
 
 
 def _of_ledger(claim: Claim) -> bool:

@@ -226,7 +226,7 @@ _COMPARED = re.compile(
     re.IGNORECASE,
 )
 _OF_STRATEGY = re.compile(r"\b(?:tp|pp|dp|ep|gpus_used|weights_gpu|kv_token_gpu|kv_split)\b")
-_OFTEN_MEASURED = frozenset({"ms", "tokens/s", "requests/s", "%"})
+OFTEN_MEASURED = frozenset({"ms", "tokens/s", "requests/s", "%"})
 
 
 def may_be_wrong(
@@ -260,8 +260,8 @@ def may_be_wrong(
     clause = {name for word in around.words if span[0] <= word.start < span[1] for name in word.classes}
     if "foreign" in clause or any(is_beside(sentence, measure, w) for w in around.words if "altered" in w.classes):
         return False
-    possible = around.classes if _RECEIVED.search(text) else around.classes | around.earlier
-    carried = "capacity" in possible or (CARRIES.search(text) and not _RECEIVED.search(text))
+    possible = around.classes if RECEIVED.search(text) else around.classes | around.earlier
+    carried = "capacity" in possible or (CARRIES.search(text) and not RECEIVED.search(text))
     if (measure.dimension in ("tokens/s", "requests/s") or entry.id.startswith("request_rate")) and carried:
         return False  # what could be served, and not what is asked for
     if re.search(r"[=≈]\s*$", text[: measure.start]) and re.search(r"\d\s*[×x*/÷+−]\s*\d|\D[×÷]\D", text):
@@ -270,14 +270,14 @@ def may_be_wrong(
         return False  # a number of operations, and no rate
     if measure.dimension in ("tokens/s", "requests/s") and not re.search(r"/|[^\W\d]{3}", measure.text):
         return False  # its unit is one that the rest of the sentence gives it
-    if "measured" in around.classes and measure.dimension in _OFTEN_MEASURED:
+    if "measured" in around.classes and measure.dimension in OFTEN_MEASURED:
         return False
     if not sentence.firm and not _column_of_values(sentence, around):
         return False
     return not explained(sentence, measure)
 
 
-_RECEIVED = re.compile(
+RECEIVED = re.compile(
     r"\b(?:receiv\w*|gets?|sees?|arriv\w*|comes? in|reach\w* us|erhält|bekommt|entf[aä]ll\w*|kommen an|reçoit|reçoivent|arriv\w*)\b",
     re.IGNORECASE,
 )

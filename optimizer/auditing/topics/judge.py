@@ -1,0 +1,96 @@
+"""Judges the figures that no named quantity explains by the topic that the words around them speak for.
+
+A figure is confirmed where the topics that it probably belongs to give it. It is refuted where one topic is nearly certain, no topic that
+is possible at all gives it in any situation, and nothing says that it is of something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from optimizer.auditing.claims import figure_claim
+from optimizer.auditing.context import Context
+from optimizer.auditing.facts import Situation
+from optimizer.auditing.figures import is_kind_of_card, is_operand
+from optimizer.auditing.measures import Measure, shown
+from optimizer.auditing.refutable import relation_of
+from optimizer.auditing.scored.judge import RECENT
+from optimizer.auditing.scored.local import local_figures
+from optimizer.auditing.sentences import Sentence
+from optimizer.auditing.situations import about, without_compared
+from optimizer.auditing.topics.classifier import topics_of
+from optimizer.auditing.topics.ledger import Topic, topics
+from optimizer.auditing.topics.refutable import may_be_wrong
+from optimizer.results.audit import Claim
+
+PROBABLE = 0.5
+"""Probability of the topics that give a figure, from which on it is confirmed."""
+SURE = 0.72
+"""Probability of all the topics whose values the facts give, from which on a figure that none of them gives is wrong."""
+LEADING = 0.25
+"""Least probability of the likeliest of them."""
+SURE_OF_FEW = 0.85
+"""The same for counts of up to three, which every sentence has for many reasons."""
+POSSIBLE = 0.004
+"""Probability of a topic that may be meant."""
+APART = 0.06
+"""Relative: nearer figures are not called wrong, whatever the digits; 0.15 where "about" or a round number word stands before."""
+
+
+def judge_topics(sentence: Sentence, context: Context, own: Situation, taken: set[str]) -> Iterator[Claim]:
+    """The figures of a sentence that are not ``taken`` (judged before, as written)."""
+    recent = tuple(s for s in context.recent if 0 <= sentence.statement.line - s.statement.line <= 3)[-RECENT:]
+    for measure in sentence.measures:
+        repeated = sum(other.text == measure.text for other in sentence.measures) > 1
+        if (measure.text not in taken or repeated) and not is_operand(sentence.text, measure):
+            said = _judge(sentence, measure, context, own, recent)
+            if said is not None:
+                yield said
+
+
+def _judge(
+    sentence: Sentence, measure: Measure, context: Context, own: Situation, recent: tuple[Sentence, ...]
+) -> Claim | None:
+    probabilities = topics_of(sentence, measure)
+    known = topics()
+    possible = [
+        (p, known[name]) for name, p in sorted(probabilities.items(), key=lambda pair: -pair[1]) if p >= POSSIBLE
+    ]
+    if not possible or (measure.word and measure.value == 1):
+        return None
+    local = local_figures(sentence, measure, recent)
+    span = sentence.clause(measure.start)
+    meant = about(without_compared(sentence, measure.end), span, context, own)
+    worth = {t.id: tuple(t.worth(meant, local, context)) for _, t in possible if t.unit == measure.dimension}
+    right = [(p, t) for p, t in possible if any(measure.says(v, t.near) for v in worth.get(t.id, ()))]
+    if right:
+        topic = right[0][1]
+        said = relation_of(sentence, measure) == "=" or topic.limit
+        if said and sum(p for p, _ in right) >= PROBABLE:
+            return _claim(
+                sentence, measure, topic, next(v for v in worth[topic.id] if measure.says(v, topic.near)), True
+            )
+        return None
+    wrong = [(p, t) for p, t in possible if worth.get(t.id) and not t.confirms_only]
+    few = not measure.dimension and measure.value <= 3
+    if not wrong or sum(p for p, _ in wrong) < (SURE_OF_FEW if few else SURE) or wrong[0][0] < LEADING:
+        return None
+    first = wrong[0][1]
+    if measure.dimension == "bytes" and is_kind_of_card(sentence, measure) and first.id != "gpu_memory":
+        return None
+    apart = 0.15 if measure.hedged or measure.word else APART if measure.dimension else 0.0
+    if any(measure.near(value, apart) for values in worth.values() for value in values):
+        return None
+    if any(topic.may_be_between(measure, meant) for _, topic in possible):
+        return None
+    if not may_be_wrong(sentence, measure, first, meant):
+        return None
+    near = min(worth[first.id], key=lambda one: abs(one - measure.value))
+    return _claim(sentence, measure, first, near if first.unit in ("W", "money/h") else worth[first.id][0], False)
+
+
+def _claim(sentence: Sentence, measure: Measure, topic: Topic, value: float, right: bool) -> Claim:
+    expected = shown(value, topic.unit)
+    reason = f"{topic.title}: {expected}" + ("." if right else f", not {measure.text}.")
+    reason = reason[0].upper() + reason[1:]
+    return figure_claim(sentence, "confirmed" if right else "refuted", reason, measure, expected, topic.id)
