@@ -57,18 +57,16 @@ _COUNTS_OF_ALL = frozenset(
         "losses",
         "idle GPUs",
         "advice",
-        "gpus_spare",
-        "replicas_per_node",
-        "replicas_left",
-        "in_flight",
         "node_memory",
-        "requests_period",
-        "output_period",
         "tp",
         "stages",
         "gpus_per_replica",
     }
 )
+
+
+_OF_WHOLE = frozenset({"gpus_spare", "replicas_left", "replicas_per_node", "requests_period", "output_period"})
+"""Counts that one group's facts never make wrong."""
 
 
 def audit_inventory(report_text: str, problem: InventoryProblem) -> AuditResult:
@@ -243,7 +241,7 @@ def _may_be_of_all(claim: Claim, named: bool, sentence: str) -> bool:
         return True  # GPUs in use and idle: the inventory's own ledger has them
     if quantity in ("layers", "blocks") and _STAGES.search(sentence):
         return True
-    return claim.parsed.unit in _OF_ALL or (quantity in _COUNTS_OF_ALL and not named)
+    return claim.parsed.unit in _OF_ALL or quantity in _OF_WHOLE or (quantity in _COUNTS_OF_ALL and not named)
 
 
 _DEGREE = re.compile(r"(?:TP|PP|EP)\W?\d|DP\W?\d")

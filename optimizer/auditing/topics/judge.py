@@ -33,8 +33,8 @@ SURE_OF_FEW = 0.85
 """The same for counts of up to three, which every sentence has for many reasons."""
 POSSIBLE = 0.004
 """Probability of a topic that may be meant."""
-APART = 0.06
-"""Relative: nearer figures are not called wrong, whatever the digits; 0.15 where "about" or a round number word stands before."""
+LIKELY_FORECAST = 0.15
+"""The same of a prediction, whose tolerance is wide."""
 
 
 def judge_topics(sentence: Sentence, context: Context, own: Situation, taken: set[str]) -> Iterator[Claim]:
@@ -71,15 +71,15 @@ def _judge(
                 sentence, measure, topic, next(v for v in worth[topic.id] if measure.says(v, topic.near)), True
             )
         return None
-    wrong = [(p, t) for p, t in possible if worth.get(t.id) and not t.confirms_only]
+    wrong = [(p, t) for p, t in possible if worth.get(t.id) and t.refutes and all(one in local for one in t.beside)]
     few = not measure.dimension and measure.value <= 3
     if not wrong or sum(p for p, _ in wrong) < (SURE_OF_FEW if few else SURE) or wrong[0][0] < LEADING:
         return None
     first = wrong[0][1]
     if measure.dimension == "bytes" and is_kind_of_card(sentence, measure) and first.id != "gpu_memory":
         return None
-    apart = 0.15 if measure.hedged or measure.word else APART if measure.dimension else 0.0
-    if any(measure.near(value, apart) for values in worth.values() for value in values):
+    meanings = [t for p, t in possible if not t.far or p >= LIKELY_FORECAST]
+    if any(not t.apart(measure, value) for t in meanings for value in worth.get(t.id, ())):
         return None
     if any(topic.may_be_between(measure, meant) for _, topic in possible):
         return None

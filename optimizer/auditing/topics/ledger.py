@@ -19,6 +19,10 @@ from optimizer.auditing.situations import About
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+APART = 0.06
+"""Relative: nearer figures are not called wrong, whatever the digits; 0.15 where "about" or a round number word stands before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Topic:
     """What a figure may be of. ``values`` are formulas; none: it is known and never judged."""
@@ -35,6 +39,24 @@ class Topic:
     limit: bool = False
     told: frozenset[str] = frozenset()
     """Classes of words one of which has to stand in the sentence before a figure is called wrong."""
+    far: float = 0.0
+    """Factor from the prediction beyond which a forecast is wrong; 0: a prediction makes none wrong."""
+    beside: tuple[str, ...] = ()
+    """Figures ("s_ms") without which it is not called wrong."""
+    most: float = float("inf")
+    """Above this it is of something else."""
+
+    @property
+    def refutes(self) -> bool:
+        """Whether its values can make a figure wrong."""
+        return bool(self.values) and (not self.confirms_only or self.far > 0)
+
+    def apart(self, measure: Measure, value: float) -> bool:
+        """Whether a figure is as far from one of its values as it has to be to be wrong."""
+        if self.far:
+            return not value / self.far < measure.value < value * self.far
+        relative = 0.15 if measure.hedged or measure.word else APART if measure.dimension else 0.0
+        return not measure.near(value, relative)
 
     def worth(self, meant: About, local: Local, context: Context) -> Iterator[float]:
         """Its values in every situation that is meant, for every choice of the figures beside it."""
@@ -67,7 +89,8 @@ def topics() -> dict[str, Topic]:
         id: Topic(
             id, given["unit"], given["title"], tuple(str(v) for v in given.get("values", ())), tuple(given.get("between", ())),
             given.get("near", 0.0), given.get("only") == "confirm", given.get("unless", ""), given.get("limit", False),
-            frozenset(given.get("told", ())),
+            frozenset(given.get("told", ())), given.get("far", 0.0), tuple(given.get("with", ())),
+            given.get("most", float("inf")),
         )
         for id, given in loaded.items()
     }  # fmt: skip

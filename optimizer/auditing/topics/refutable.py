@@ -18,8 +18,8 @@ from optimizer.auditing.situations import About
 from optimizer.auditing.topics.ledger import Topic
 
 _COMPARED = re.compile(
-    r"\s*(?:points?\s)?(?:faster|more|higher|above|over|larger|bigger|less|below|under|lower|smaller|slower|better|mehr|weniger|schneller|höher"
-    r"|niedriger|de plus|de moins|plus|moins|cheaper|günstiger)\b",
+    r"\s*(?:points?\s)?(?:faster|more|higher|above|over(?! (?:all|the|its|our))|larger|bigger|less|below|under|lower|smaller|slower|better|mehr"
+    r"|weniger|schneller|höher|niedriger|de plus|de moins|plus|moins|cheaper|günstiger)\b",
     re.IGNORECASE,
 )
 _OF_STRATEGY = re.compile(r"\b(?:tp|pp|dp|ep|gpus_used|weights_gpu|kv_token_gpu|kv_split)\b")
@@ -46,14 +46,28 @@ _OF_ITS = re.compile(
 _OTHER_ONES = re.compile(
     r"\b(?:the other|other|remaining|another|übrigen|anderen|restlichen|autres|restant\w*)\s$", re.IGNORECASE
 )
-_EITHER = re.compile(r"\b(?:or|oder|ou)\s$", re.IGNORECASE)
+_EITHER = re.compile(r"[^,]\s(?:or|oder|ou)\s$", re.IGNORECASE)
+_OTHERS = re.compile(r"\s(?:others?|remaining|übrigen|anderen|restlichen|autres|restant\w*|left)\b", re.IGNORECASE)
+_OTHER_PERCENTILE = re.compile(r"\b[Pp]9[05]\b|\b9[05]\.")
+_SPREAD_OVER = re.compile(r"\d\s[^,.;\d]+\s(?:over|across|on|auf|über|sur)\s$", re.IGNORECASE)
+"""``64 query heads over 8 KV heads``: no bound."""
 _FORMAT = re.compile(r"\b(?:FP8|INT8|FP4|INT4|NVFP4|MXFP4|AWQ|GPTQ|[48][- ]?[Bb]its?|E4M3|W4A16|W8A8)\b", re.IGNORECASE)
 _OF_FORMAT = ("weights", "kv_", "memory_left")
+_MEASURED = re.compile(
+    r"\b(?:measur|observ|benchmark|trial|rehears|test|gemess|messung|mesur|pilot|essai|vendor|publish)\w*",
+    re.IGNORECASE,
+)
 _SEQUENCES = re.compile(
-    r"\s(?:\w+\s)?(?:sequences|requests|conversations|sessions|Sequenzen|Anfragen|Sitzungen|séquences|requêtes)\b", re.IGNORECASE
+    r"\s(?:\w+\s)?(?:sequences|requests|conversations|sessions|Sequenzen|Anfragen|Sitzungen|séquences|requêtes)\b",
+    re.IGNORECASE,
 )
 _OF_SEQUENCES = ("in_flight", "requests_period", "replicas_left")
-_HIDES = {"all_reduce_bytes": {"foreign"}, "all_reduces_token": {"foreign"}, "all_reduces_layer": {"foreign"}, "transfer_time": {"foreign"}}
+_HIDES = {
+    "all_reduce_bytes": {"foreign"},
+    "all_reduces_token": {"foreign"},
+    "all_reduces_layer": {"foreign"},
+    "transfer_time": {"foreign"},
+}
 """Topics that words tell which say elsewhere that the ledger does not have a figure."""
 
 
@@ -66,7 +80,8 @@ def may_be_wrong(sentence: Sentence, measure: Measure, topic: Topic, meant: Abou
         return False
     if measure.dimension.startswith("money") and not speaks_of_money(f"{sentence.statement.section} / {text}"):
         return False
-    if (relation_of(sentence, measure) != "=" and not topic.limit) or _COMPARED.match(text[measure.end :]):
+    over = not measure.dimension and _SPREAD_OVER.search(text[: measure.start])
+    if (relation_of(sentence, measure) != "=" and not topic.limit and not over) or _COMPARED.match(text[measure.end :]):
         return False
     formulas = " ".join(topic.values)
     if any(one.degrees is None for one in meant.situations) and _OF_STRATEGY.search(formulas):
@@ -74,7 +89,9 @@ def may_be_wrong(sentence: Sentence, measure: Measure, topic: Topic, meant: Abou
     if sentence.has("hypothetical") and not (meant.named_strategy and _OF_STRATEGY.search(formulas)):
         return False
     before = text[: measure.start]
-    if any(one.search(before) for one in (_OF_CARD, _PART_OF_NAME, _OTHER_ONES, _EITHER)) or _OF_SO_MANY.match(text[measure.end :]):
+    if any(one.search(before) for one in (_OF_CARD, _PART_OF_NAME, _OTHER_ONES, _EITHER)) or any(
+        one.match(text[measure.end :]) for one in (_OF_SO_MANY, _OTHERS)
+    ):
         return False
     if not measure.dimension and not float(measure.value).is_integer() and topic.id != "prompt_to_output":
         return False
@@ -82,7 +99,9 @@ def may_be_wrong(sentence: Sentence, measure: Measure, topic: Topic, meant: Abou
         return False
     words = words_in(text, [(g.start, g.end, "card") for g in sentence.gpus])
     start, end = sentence.clause(measure.start)
-    limits = topic.id.startswith("limit_")
+    limits = topic.id.startswith(("limit_", "pred_"))
+    if measure.value > topic.most or (limits and _OTHER_PERCENTILE.search(text)):
+        return False
     near = [word for word in words if not limits or start <= word.start < end]
     if topic.told and not any(word.classes & topic.told for word in near):
         return False
@@ -99,12 +118,19 @@ def may_be_wrong(sentence: Sentence, measure: Measure, topic: Topic, meant: Abou
             return False  # its unit is one that the rest of the sentence gives it
     if measure.dimension == "FLOP/s" and measure.text.endswith("FLOP"):
         return False  # a number of operations, and no rate
-    if measure.dimension == "bytes" and _FORMAT.search(text) and not meant.named_precision and topic.id.startswith(_OF_FORMAT):
+    if (
+        measure.dimension == "bytes"
+        and _FORMAT.search(text)
+        and not meant.named_precision
+        and topic.id.startswith(_OF_FORMAT)
+    ):
         return False  # "with an FP8 checkpoint it shrinks to 8 GB"
     if topic.id in ("layers", "context") and measure.word:
         return False  # "ten layers see the whole context": some of them
     if measure.bounds_power and relation_of(sentence, measure) == "≤":
         return False  # "at most 12 kW" holds of 11.2 kW as well
+    if topic.id == "weights_share" and not any(word.classes & {"card", "memory"} for word in words):
+        return False  # "share of the parameters in the experts"
     if measure.dimension == "W" and _BESIDE_POWER.search(text[slice(*sentence.clause(measure.start))]):
         return False
     if topic.id.startswith("kv_") and OF_A_KIND_OF_LAYER.search(text):
@@ -124,4 +150,8 @@ def _of_something_else(sentence: Sentence, measure: Measure, topic: Topic, words
         return True
     if any(is_beside(sentence, measure, word) for word in words if "altered" in word.classes):
         return True
+    if topic.far:
+        return bool(
+            _MEASURED.search(sentence.text)
+        )  # "we expect", "forecast" and "estimated" speak of what is predicted
     return "measured" in {name for word in words for name in word.classes} and measure.dimension in OFTEN_MEASURED
