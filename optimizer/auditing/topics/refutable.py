@@ -18,8 +18,8 @@ from optimizer.auditing.situations import About
 from optimizer.auditing.topics.ledger import Topic
 
 _COMPARED = re.compile(
-    r"\s*(?:points?\s)?(?:faster|more|higher|above|over(?! (?:all|the|its|our))|larger|bigger|less|below|under|lower|smaller|slower|better|mehr"
-    r"|weniger|schneller|höher|niedriger|de plus|de moins|plus|moins|cheaper|günstiger)\b",
+    r"\s*(?:points?\s)?(?:faster|more|higher|above|over(?! (?:all|the|its|our))|larger|bigger|less|below|under|lower|smaller|slower|better"
+    r"|mehr|weniger|schneller|höher|niedriger|de plus|de moins|plus|moins|cheaper|günstiger)\b",
     re.IGNORECASE,
 )
 _OF_STRATEGY = re.compile(r"\b(?:tp|pp|dp|ep|gpus_used|weights_gpu|kv_token_gpu|kv_split)\b")
@@ -88,6 +88,15 @@ def may_be_wrong(sentence: Sentence, measure: Measure, topic: Topic, meant: Abou
         return False
     if sentence.has("hypothetical") and not (meant.named_strategy and _OF_STRATEGY.search(formulas)):
         return False
+    if (
+        any(
+            m.dimension == measure.dimension and m.near(measure.value, 0.03)
+            for m in sentence.measures
+            if m is not measure
+        )
+        and measure.dimension
+    ):
+        return False  # one figure in two units, whatever it is of
     before = text[: measure.start]
     if any(one.search(before) for one in (_OF_CARD, _PART_OF_NAME, _OTHER_ONES, _EITHER)) or any(
         one.match(text[measure.end :]) for one in (_OF_SO_MANY, _OTHERS)
