@@ -20,7 +20,7 @@ _TOKEN = re.compile(
 )
 _OPERATORS = {"x": "×", "X": "×", "*": "×", "·": "×", "∙": "×", "✕": "×", "/": "÷", "−": "-", "–": "-", "**": "^"}
 _RELATIONS = {"==": "=", "≃": "≈", "≅": "≈", "~=": "≈", "<=": "≤", ">=": "≥"}
-MOST_BILLIONS = 1e5
+MOST_BILLIONS = 2000
 # Words that change the number beside them: an expression next to one of these is not the whole expression.
 _CHANGING = frozenset(
     (
@@ -117,8 +117,20 @@ def _side(parsed: tuple[ExpressionValue, list[_Token]], text: str) -> Side:
     return Side(value, operators, first, alone.unit if alone else "", step, text[used[0].start : used[-1].end].strip())
 
 
+def _without_functions(tokens: list[_Token]) -> list[_Token]:
+    """What stands behind the last function of the part: ``kv(1 token)`` is a name, and its argument no figure."""
+    start, depth = 0, 0
+    for place, token in enumerate(tokens):
+        before = tokens[place - 1] if place else None
+        if depth or (token.kind == "open" and before and before.kind == "word" and before.end == token.start):
+            depth += (token.kind == "open") - (token.kind == "close")
+            start = place + 1
+    return tokens[start:]
+
+
 def _suffix(tokens: list[_Token]) -> tuple[ExpressionValue, list[_Token]] | None:
     """The longest arithmetic that ends the part and is not the tail of something else."""
+    tokens = _without_functions(tokens)
     for start, token in enumerate(tokens):
         if token.kind not in ("number", "open"):
             continue

@@ -32,7 +32,7 @@ from optimizer.auditing.ledger import Reading, readings
 from optimizer.auditing.lengths import counts_sequences, is_length
 from optimizer.auditing.lexicon import Lexicon, Quantity
 from optimizer.auditing.measures import Measure, shown
-from optimizer.auditing.refutable import definite, refutable, relation_of
+from optimizer.auditing.refutable import definite, is_result, refutable, relation_of
 from optimizer.auditing.scopes import Scope, scope_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import About, about, without_compared
@@ -42,7 +42,8 @@ from optimizer.results.audit import Claim, Parsed
 _OPERATOR_BEFORE = re.compile(r"(?:[×✕·*÷/+−^]|\b[xX]|(?<=[\d)])\s[-–]|\bminus|\bplus|\btimes|\bmal)\s*\(?$")
 
 _OPERATOR_AFTER = re.compile(
-    r"^[^\d=≈]{0,18}?(?:\)\s*)?\s?(?:[×✕*÷+^]|[xX](?=\s?\d)|(?<!\w)/(?=\s?\(?\d)|[−–-]\s\d|\bminus\b|\bplus\b|\btimes\b|\bdivided by\b)"
+    r"^[^\d=≈]{0,18}?(?:\)\s*)?\s?(?:[×✕*÷+^]|[xX](?=\s?\d)|(?<!\w)/(?=\s?\(?\d)|·(?=\s?\(?\d[^=≈]*[=≈])"
+    r"|[−–-]\s\d|\bminus\b|\bplus\b|\btimes\b|\bdivided by\b)"
 )
 
 
@@ -203,6 +204,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         if (
             refuted is None
             and not elsewhere
+            and not is_result(sentence, measure, candidate.term)
             and refutable(sentence, measure, span, candidate, meant, scope, found, relation)
         ):
             refuted = _say(sentence, measure, quantity, _closest(found, measure, quantity), scope, relation, "refuted")
@@ -215,6 +217,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     if refuted is None and may_fall_back and unexplained is not None:
         candidate, found = unexplained
         elsewhere = not scope.ids and _holds_of_a_part(measure, candidate.quantity, meant, relation)
+        elsewhere = elsewhere or is_result(sentence, measure, candidate.term)
         if not elsewhere and understood(sentence, measure, candidate, meant, scope, found):
             meant_one = _closest(found, measure, candidate.quantity)
             refuted = _say(sentence, measure, candidate.quantity, meant_one, scope, relation, "refuted")

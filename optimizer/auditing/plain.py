@@ -21,12 +21,16 @@ _EQUALS = (
     r"|sums? to|ergibt|ergeben|ist|sind|macht|machen|bleiben|bleibt"
     r"|donnent?|font|fait|est|sont|reste|restent|laisse|laissent|soit|i\.e\.|d\.\s?h\.|that is)"
 )
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_POWER_OF_TEN = re.compile(r"(?<![\w.,])(\d[\d.,]*)\s?[·×x*]\s?10(?:\^(-?\d{1,2})|([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+))(?![\w.])")
+"""``8.19·10⁹``, ``8.19 × 10^9``: one number."""
 _WORDS = r"(?:\s(?:of\s)?[A-Za-zÀ-ÿ'’/]+){0,4}?"
 
 
 def plain_arithmetic(text: str, language: str) -> str:
     """A text with English number formats, and signs for the words of a calculation between two figures."""
     written = in_english(text, language) if language != "en" else text
+    written = _POWER_OF_TEN.sub(lambda m: f"{m[1]}e{(m[2] or m[3]).translate(_RAISED)}", written)
     written = re.sub(r"\b(prompt|total|length|output|input|sum|size|length|mean) of (?=\d)", r"\1 ", written)
     written = re.sub(r"(\d\s?%)\s(?:of|von|der|de|des|d')\s?(?:the |the available |les )?(?=\d)", r"\1 × ", written)
     written = re.sub(r"(?<![\w.,])(0?\.\d+)\s(?:of|von|der|de|des)\s(?:the |its |den |les )?(?=\d)", r"\1 × ", written)

@@ -61,6 +61,20 @@ def relation_of(sentence: Sentence, measure: Measure) -> str:
     return "="
 
 
+_CALCULATED = re.compile(r"\d\s?(?:[^\d=≈,;]*\s)?[×÷·*/+−]\s?\(?\d[^=≈]*[=≈]\s*$")
+
+
+def is_result(sentence: Sentence, measure: Measure, term: Term | None) -> bool:
+    """Whether a figure is computed from what its name is of, or counts operations instead of their rate.
+
+    ``32 query heads / 8 KV heads = 4``: the names are those of the operands.
+    """
+    if measure.dimension == "FLOP/s" and measure.text.endswith("FLOP"):
+        return True
+    calculated = _CALCULATED.search(sentence.text[: measure.start])
+    return calculated is not None and (term is None or term.start < measure.start)
+
+
 FEW = 13
 """Number words below this count some of what there is, and are not how many layers a model has."""
 

@@ -9,7 +9,7 @@ from optimizer.auditing.coverage import CAPACITY, CARRIES, explained
 from optimizer.auditing.implied_units import speaks_of_money
 from optimizer.auditing.kinds import OF_A_KIND_OF_LAYER
 from optimizer.auditing.measures import Measure
-from optimizer.auditing.refutable import relation_of
+from optimizer.auditing.refutable import is_result, relation_of
 from optimizer.auditing.scored.classes import Word, words_in
 from optimizer.auditing.scored.judge import OFTEN_MEASURED, RECEIVED
 from optimizer.auditing.scored.scores import is_beside
@@ -125,8 +125,8 @@ def may_be_wrong(sentence: Sentence, measure: Measure, topic: Topic, meant: Abou
             return False  # what could be served, and not what is asked for
         if not re.search(r"/|[^\W\d]{3}", measure.text):
             return False  # its unit is one that the rest of the sentence gives it
-    if measure.dimension == "FLOP/s" and measure.text.endswith("FLOP"):
-        return False  # a number of operations, and no rate
+    if is_result(sentence, measure, None):
+        return False
     if (
         measure.dimension == "bytes"
         and _FORMAT.search(text)
@@ -144,7 +144,7 @@ def may_be_wrong(sentence: Sentence, measure: Measure, topic: Topic, meant: Abou
         return False
     if topic.id.startswith("kv_") and OF_A_KIND_OF_LAYER.search(text):
         return False  # a part of the cache, which has layers of another kind too
-    if re.search(r"[=≈]\s*$", text[: measure.start]) and re.search(r"\d\s*[×x*/÷+−]\s*\d|\D[×÷]\D", text):
+    if re.search(r"[=≈]\s*$", text[: measure.start]) and re.search(r"\d\s*[×x*·/÷+−]\s*\d|\D[×÷]\D", text):
         return False  # the result of a calculation that is written out
     return not explained(sentence, measure)
 

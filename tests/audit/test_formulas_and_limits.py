@@ -1,0 +1,41 @@
+"""Notes written in formulas, and figures simply stated: what is right is never accused, what is wrong is found."""
+
+import pytest
+
+from optimizer import audit
+from optimizer.reading.load import problem_from_dict
+
+PROBLEM = {
+    "hardware": {"gpu": "l40s-48gb", "gpus_per_node": 4, "nodes": 2, "price_per_gpu_hour": 1.2, "internode_gbit_per_s": 100},
+    "model": "qwen3-8b",
+    "workload": {"prompt_tokens": 1600, "output_tokens": 400, "requests_per_s": 5},
+    "requirements": {"tpot_p99_ms": 50, "ttft_p99_ms": 2000, "max_batch": 64, "max_sequence_tokens": 16384},
+}  # fmt: skip
+PROPOSAL = "We run TP2 with four replicas (TP2·PP1·DP4).\n\n"
+
+
+def verdicts(text):
+    said = audit(PROPOSAL + text, problem_from_dict(PROBLEM))
+    return {c.verdict for c in said.claims if c.line == 3}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("W = 2 B · 8.19·10⁹ ≈ 16.4 GB.", "2 · 8.19·10⁹ B = 26.4 GB."),
+        ("cache(1 token) = 2 · 36 · 8 · 128 · 2 = 147,456.", "cache(1 token) = 2 · 36 · 8 · 128 · 2 = 294,912."),
+        ("Query heads per group: 32 query heads / 8 KV heads = 4.", "32 query heads / 8 KV heads = 8."),
+        ("Rent: 8 · 1.20 = 9.60 per hour.", "Rent: 8 · 1.20 = 12.60 per hour."),
+        ("Payload: 1600 · 8192 B ≈ 13.1 MB.", "Payload: 1600 · 8192 B ≈ 26.2 MB."),
+        ("La L40S est dépourvue de NVLink.", "La L40S dispose de NVLink."),
+        ("The L40S is devoid of NVLink.", "The L40S has NVLink."),
+    ],
+)
+def test_formulas_are_read_as_written(right, wrong):
+    assert verdicts(right) == {"confirmed"}
+    assert "refuted" in verdicts(wrong)
+
+
+def test_operations_are_no_rate_of_a_card():
+    assert "refuted" not in verdicts("A prompt costs 2 · 8.19·10⁹ · 1600 ≈ 26.2 TFLOP.")
+    assert "refuted" in verdicts("Its dense BF16 peak is 990 TFLOPS.")
