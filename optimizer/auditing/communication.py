@@ -90,7 +90,10 @@ def _volume(statement: Statement, context: Context, proposed: Proposed) -> Itera
             amount.text,
             f"{gb(times * one)} per token",
         )
-    else:
+    elif (count := _tokens_said(text)) and amount.near_any([count * r for r in readings], CLOSE):
+        of_all = f"{count:,} tokens × {gb(one)} = {gb(count * one)}"
+        yield claim(statement, "confirmed", f"{said}; {of_all}.", amount.text, gb(count * one))
+    elif count is None:
         tokens = amount.value / (times * one)
         yield claim(
             statement,
@@ -99,6 +102,15 @@ def _volume(statement: Statement, context: Context, proposed: Proposed) -> Itera
             amount.text,
             f"{gb(times * one)} per token",
         )
+
+
+_TOKENS = re.compile(r"(?<![\d.,])(\d{1,3}(?:,\d{3})+|\d+)[\s-]tokens?\b", re.IGNORECASE)
+
+
+def _tokens_said(text: str) -> int | None:
+    """The one number of tokens that a text states."""
+    found = {int(m[1].replace(",", "")) for m in _TOKENS.finditer(text)} - {0, 1}
+    return found.pop() if len(found) == 1 else None
 
 
 def _locality(statement: Statement, context: Context, proposed: Proposed) -> Iterator[Claim]:

@@ -138,6 +138,13 @@ _AS_MANY = re.compile(
 """``eight times as many query heads as KV heads``: both sides stand behind the factor."""
 
 
+_OF_WHAT_WAS_SAID = re.compile(
+    r"(?:\S+\s){1,2}(?:that|as much|so viel|davon|cela|autant)(?:,\s\S{1,20},)?\s(?:in|im|with|mit|bei|en|avec)\s",
+    re.IGNORECASE,
+)
+"""``989 TFLOPS in bf16, twice that in FP8``: what the factor is of stands before it, and what it is said of behind."""
+
+
 def judge_factors(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     """One claim for the factor of a sentence, where what it compares is known."""
     if sentence.has("past") or sentence.models or sentence.has("negation"):
@@ -157,6 +164,8 @@ def judge_factors(sentence: Sentence, context: Context, own: Situation) -> Itera
     as_many = _AS_MANY.match(sentence.text[factor.end :])
     if as_many:
         before, behind = (factor.end, factor.end + as_many.end("of")), (factor.end + as_many.end(), len(sentence.text))
+    elif _OF_WHAT_WAS_SAID.match(sentence.text[factor.start :]):
+        before, behind = behind, before
     yield from (
         list(_compared(sentence, factor, before, behind, context, own))
         or list(_of_two_parts(sentence, factor, context))

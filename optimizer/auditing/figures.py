@@ -33,6 +33,7 @@ from optimizer.auditing.lengths import counts_sequences, is_length
 from optimizer.auditing.lexicon import Lexicon, Quantity
 from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.refutable import definite, is_result, refutable, relation_of
+from optimizer.auditing.said_of import is_one_way
 from optimizer.auditing.scopes import Scope, scope_of
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import About, about, without_compared
@@ -105,6 +106,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
     scope = scope_of(sentence, measure, span)
     if measure.dimension == "bytes" and UNDIVIDED.search(sentence.text):
         scope = Scope(scope.ids - {"gpu"}, True, scope.loose)
+    if is_one_way(sentence, measure):
+        scope = replace(scope, ids=frozenset({"direction"}))
     if not measure.dimension and DIVIDED_INTO.match(sentence.text[measure.end :]):
         scope = replace(scope, ids=scope.ids - {"gpu"})
     if LEAVES_WITH.search(sentence.text[: measure.start]):

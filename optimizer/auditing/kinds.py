@@ -37,3 +37,6 @@ DIVIDED_INTO = re.compile(
     re.IGNORECASE,
 )
 """``8 KV heads over TP8 leave one per GPU``: what is divided is the whole; what is per GPU stands behind."""
+
+WAYS = re.compile(r"[\s-]?(?:way|fold|fach\w*)\b", re.IGNORECASE)
+"""``the sixteen-way instance``: into how many parts, and no count of what stands behind."""

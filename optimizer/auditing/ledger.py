@@ -14,10 +14,9 @@ from optimizer.auditing.facts import Situation
 from optimizer.auditing.formula import UnknownName, value_of
 from optimizer.auditing.lexicon import Quantity
 from optimizer.auditing.measures import Measure
+from optimizer.auditing.said_of import PEAKS, formats_said
 from optimizer.auditing.scopes import Scope
 from optimizer.auditing.sentences import Sentence
-
-_PEAKS = {"fp16": "peak_fp16", "bf16": "peak_bf16", "fp8": "peak_fp8", "int8": "peak_int8", "fp4": "peak_fp4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +78,18 @@ def readings(
         if counts and quantity.id == "total_memory":
             return
     if quantity.id == "peak_compute":
-        named = [id for term in sentence.terms if (id := term.id("precisions")) in _PEAKS]
+        named = formats_said(sentence, measure)
         for name in named:
-            if _PEAKS[name] in names:
+            if PEAKS[name] in names:
                 for times, part in (
                     (1.0, ()),
                     *([(names["gpus_per_node"], ("node",))] if "gpus_per_node" in names else []),
                     *([(names["gpus"], ("total",))] if "gpus" in names and scope.total else []),
                 ):
-                    yield Reading(names[_PEAKS[name]] * times, None, part, subject, f" in {name.upper()}")
+                    yield Reading(names[PEAKS[name]] * times, None, part, subject, f" in {name.upper()}")
         if named:
             return
-        for name in dict.fromkeys(_PEAKS.values()):
+        for name in dict.fromkeys(PEAKS.values()):
             if name in names:
                 yield Reading(names[name], None, (), subject, f" in {name.removeprefix('peak_').upper()}")
     if quantity.by_title:
@@ -125,6 +124,12 @@ def readings(
                 value = value_of(text, names)
             except (UnknownName, ZeroDivisionError):
                 continue
+            if quantity.times_tokens:
+                layers = dict.fromkeys((1.0, names.get("layers", 1.0)))
+                for count in token_counts(sentence, measure):
+                    for times in layers:
+                        said = f" of {count:,.0f} tokens" + (" over all layers" if times > 1 else "")
+                        yield Reading(value * count * times, None, (), subject, said)
             high = None
             if text == "weights_gpu" and situation.own and context.weights_span:
                 low, most = context.weights_span
@@ -213,17 +218,26 @@ def token_counts(sentence: Sentence, measure: Measure) -> Iterator[float]:
             yield from other.values[:2]
 
 
+_FOR = re.compile(r"\b(?:for|across|over|für|aller?|über|pour|sur)\s(?:all |the |alle |die |les )?$", re.IGNORECASE)
+"""``180 GB a GPU, 2,880 GB for sixteen``: a number whose noun stands before."""
+
+
 def gpu_counts(sentence: Sentence, measure: Measure) -> Iterator[float]:
     """Numbers of GPUs beside a figure: ``four A100s offer 320 GB``."""
     for other in sentence.measures:
         if other == measure or other.dimension or other.value > 4096:
             continue
         after = sentence.text[other.end : other.end + 40]
-        if re.match(
-            r"\s?[×xX]?\s?(?:[\w-]+\s){0,2}?(?:GPUs?|cards?|accelerators?|Karten?|cartes?|accélérateurs?)\b", after
-        ) or any(
-            0 <= g.start - other.end <= 14 and not re.search(r"[,;.]", sentence.text[other.end : g.start])
-            for g in sentence.gpus
+        of_all = _FOR.search(sentence.text[: other.start]) and re.match(r"\s*(?:$|[,;.)|])", after)
+        if (
+            (of_all and _GPU.search(sentence.text))
+            or re.match(
+                r"\s?[×xX]?\s?(?:[\w-]+\s){0,2}?(?:GPUs?|cards?|accelerators?|Karten?|cartes?|accélérateurs?)\b", after
+            )
+            or any(
+                0 <= g.start - other.end <= 14 and not re.search(r"[,;.]", sentence.text[other.end : g.start])
+                for g in sentence.gpus
+            )
         ):
             times = re.search(r"(\d{1,3})\s?[×xX]\s?$", sentence.text[: other.start])
             yield other.value * (int(times[1]) if times else 1)

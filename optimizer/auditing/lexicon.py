@@ -76,6 +76,8 @@ class Quantity:
     """What one GPU has of it: a number of GPUs beside the figure multiplies it."""
     only_with: tuple[str, ...] = ()
     per_tokens: tuple[tuple[str, str], ...] = ()
+    times_tokens: bool = False
+    """Its values are of one token: a number of tokens beside the figure multiplies them."""
 
     @property
     def title(self) -> str:

@@ -193,7 +193,10 @@ def _agreed(
             first = next(claims[0] for claims in wrong if claims)
             aside = HYPOTHETICAL.search(names.without(sentence)) and not _of_weights(first)
             relation = first.parsed is not None and first.parsed.quantity in RELATIONS
-            if (relation or not aside) and not _may_be_of_all(first, bool(meant.get(sentence)), sentence):
+            of_some = bool(meant.get(sentence)) and (
+                bool(everywhere) or len(groups) < len({index for index, _ in views})
+            )
+            if (relation or not aside) and not _may_be_of_all(first, of_some, sentence):
                 yield first
         else:
             yield from dict.fromkeys(c for claims in relevant for c in claims if c.verdict == "unsupported")

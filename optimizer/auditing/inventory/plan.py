@@ -202,6 +202,10 @@ def told_by(text: str, problem: InventoryProblem, names: GroupNames) -> Iterator
     for sentence in re.split(r"(?<=[.!?;])\s+", text):
         if _LOSS.search(sentence) and not _UNUSED.search(sentence):
             continue
+        divided = list(_divided(sentence, names))
+        if divided:
+            yield from divided
+            continue
         for part, groups in _parts(sentence, names):
             what = _of_part(part, problem, groups)
             if "count" in what and not groups and last:
@@ -209,6 +213,35 @@ def told_by(text: str, problem: InventoryProblem, names: GroupNames) -> Iterator
             if what:
                 yield groups, what
             last = groups or last
+
+
+_PLACED = re.compile(
+    rf"[,:(]?\s(?:and |und |et |davon |of which |of them )?(?P<n>{_NUMBER})\s(?:of them |davon |sind |are )?"
+    r"(?:at|on|in|by|for|auf|bei|am|im|à|sur|dans|chez|pour)\s(?:the |our |den |der |dem |die |les? |la )?",
+    re.IGNORECASE,
+)
+
+
+def _divided(sentence: str, names: GroupNames) -> Iterator[tuple[frozenset[int], dict[str, int]]]:
+    """``four instances with TP4, two at Lyon and two at Ulm``: parts of one number, each of the shape that all have."""
+    counted = _COUNTS[0].search(sentence)
+    if not counted:
+        return
+    named = names.find(sentence)
+    found: dict[int, int] = {}
+    for placed in _PLACED.finditer(sentence, counted.end()):
+        cut = _CUT.search(sentence, placed.end())
+        end = cut.start() if cut else len(sentence)
+        here = next((one.groups for one in named if placed.end() <= one.start < end), frozenset())
+        if len(here) != 1 or found.keys() & here:
+            return
+        found[next(iter(here))] = _value(placed["n"])
+    if len(found) < 2 or sum(found.values()) != _value(counted["n"]):
+        return
+    degrees = {one for mention in mentions(digits(sentence)) for one in mention.degrees if one[0] != "dp"}
+    shape = dict(degrees) if len(dict(degrees)) == len(degrees) else {}
+    for index, count in found.items():
+        yield frozenset((index,)), shape | {"count": count}
 
 
 def _parts(sentence: str, names: GroupNames) -> Iterator[tuple[str, frozenset[int]]]:

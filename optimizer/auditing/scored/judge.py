@@ -17,7 +17,7 @@ from optimizer.auditing.coverage import CARRIES, explained
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.figures import is_kind_of_card, is_operand
 from optimizer.auditing.formula import UnknownName, value_of
-from optimizer.auditing.kinds import OF_A_KIND_OF_LAYER, WINDOW
+from optimizer.auditing.kinds import OF_A_KIND_OF_LAYER, WAYS, WINDOW
 from optimizer.auditing.lengths import is_length
 from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.refutable import relation_of
@@ -250,6 +250,7 @@ def may_be_wrong(
         (relation_of(sentence, measure) != "=" and not entry.limit)
         or _COMPARED.match(text[measure.end :])
         or _PART_OF.search(text[: measure.start])
+        or WAYS.match(text[measure.end :])
     ):
         return False
     formulas = " ".join(formula for listed in entry.values.values() for formula in listed)

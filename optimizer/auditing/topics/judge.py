@@ -61,7 +61,11 @@ def _judge(
     local = local_figures(sentence, measure, recent)
     span = sentence.clause(measure.start)
     meant = about(without_compared(sentence, measure.end), span, context, own)
-    worth = {t.id: tuple(t.worth(meant, local, context)) for _, t in possible if t.unit == measure.dimension}
+    worth = {
+        t.id: tuple(t.worth(sentence, measure, meant, local, context))
+        for _, t in possible
+        if t.unit == measure.dimension
+    }
     right = [(p, t) for p, t in possible if any(measure.says(v, t.near) for v in worth.get(t.id, ()))]
     if right:
         topic = right[0][1]

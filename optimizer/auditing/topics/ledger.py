@@ -13,7 +13,9 @@ from optimizer.auditing.context import Context
 from optimizer.auditing.formula import UnknownName, value_of
 from optimizer.auditing.lexicon import DATA
 from optimizer.auditing.measures import Measure
+from optimizer.auditing.said_of import is_one_way, peaks_said
 from optimizer.auditing.scored.local import Local, values_with
+from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import About
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -45,6 +47,8 @@ class Topic:
     """Figures ("s_ms") without which it is not called wrong."""
     most: float = float("inf")
     """Above this it is of something else."""
+    one_way: tuple[str, ...] = ()
+    """Its values where a figure is said of one direction of a link."""
 
     @property
     def refutes(self) -> bool:
@@ -58,15 +62,18 @@ class Topic:
         relative = 0.15 if measure.hedged or measure.word else APART if measure.dimension else 0.0
         return not measure.near(value, relative)
 
-    def worth(self, meant: About, local: Local, context: Context) -> Iterator[float]:
+    def worth(
+        self, sentence: Sentence, measure: Measure, meant: About, local: Local, context: Context
+    ) -> Iterator[float]:
         """Its values in every situation that is meant, for every choice of the figures beside it."""
+        formulas = self.one_way if self.one_way and is_one_way(sentence, measure) else self.values
         for situation in meant.situations:
             if self.unless and self.unless in situation.holds:
                 continue
-            names = dict(situation.values)
+            names = peaks_said(sentence, measure, dict(situation.values))
             if situation.own:
                 names |= context.predicted if any("p_" in text for text in self.values) else {}
-            for text in self.values:
+            for text in formulas:
                 yield from values_with(text, names, local)
 
     def may_be_between(self, measure: Measure, meant: About) -> bool:
@@ -90,7 +97,7 @@ def topics() -> dict[str, Topic]:
             id, given["unit"], given["title"], tuple(str(v) for v in given.get("values", ())), tuple(given.get("between", ())),
             given.get("near", 0.0), given.get("only") == "confirm", given.get("unless", ""), given.get("limit", False),
             frozenset(given.get("told", ())), given.get("far", 0.0), tuple(given.get("with", ())),
-            given.get("most", float("inf")),
+            given.get("most", float("inf")), tuple(given.get("one_way", ())),
         )
         for id, given in loaded.items()
     }  # fmt: skip

@@ -7,7 +7,7 @@ import re
 from optimizer.auditing.context import OTHER_NETWORK
 from optimizer.auditing.coverage import CAPACITY, CARRIES, explained
 from optimizer.auditing.implied_units import speaks_of_money
-from optimizer.auditing.kinds import OF_A_KIND_OF_LAYER
+from optimizer.auditing.kinds import OF_A_KIND_OF_LAYER, WAYS
 from optimizer.auditing.measures import Measure
 from optimizer.auditing.refutable import is_result, relation_of
 from optimizer.auditing.scored.classes import Word, words_in
@@ -99,7 +99,7 @@ def may_be_wrong(sentence: Sentence, measure: Measure, topic: Topic, meant: Abou
         return False  # one figure in two units, whatever it is of
     before = text[: measure.start]
     if any(one.search(before) for one in (_OF_CARD, _PART_OF_NAME, _OTHER_ONES, _EITHER)) or any(
-        one.match(text[measure.end :]) for one in (_OF_SO_MANY, _OTHERS)
+        one.match(text[measure.end :]) for one in (_OF_SO_MANY, _OTHERS, WAYS)
     ):
         return False
     if not measure.dimension and not float(measure.value).is_integer() and topic.id != "prompt_to_output":
