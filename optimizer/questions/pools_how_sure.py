@@ -38,7 +38,8 @@ def facts_of(problem: AnyPoolsProblem) -> Iterator[Fact]:
     """The uncertain facts: load, lengths, links, failures."""
     work = problem.workload
     yield Fact(("workload.requests_per_s",), "the request rate", "requests/s", work.requests_per_s)
-    longest = _longest(problem)
+    # Without a stated limit the longest sequence is whatever the workload asks for, up to the model's context.
+    longest = problem.requirements.max_sequence_tokens or problem.model.max_context_tokens
     if not (work.recorded or work.prompt_law):
         most = min(longest - work.output_tokens, work.prompt_tokens_p99 or longest)
         yield Fact(("workload.prompt_tokens",), "the mean prompt", "tokens", work.prompt_tokens, True, most)
@@ -62,13 +63,6 @@ def facts_of(problem: AnyPoolsProblem) -> Iterator[Fact]:
     yield Fact(
         ("hardware.failures.node_mtbf_hours",), "the time between failures of a node", "hours", failures.node_mtbf_hours
     )
-
-
-def _longest(problem: AnyPoolsProblem) -> int:
-    """Tokens of the longest request that is served."""
-    if isinstance(problem, InventoryProblem):
-        return min(problem.instance_problem(group, group.nodes).max_sequence_tokens for group in problem.groups)
-    return problem.max_sequence_tokens
 
 
 def pools_how_sure(

@@ -40,11 +40,13 @@ def told(front: ParetoFront) -> ParetoFront:
     return replace(front, points=tuple(told_points))
 
 
-def served(not_served: float) -> str:
-    """The share of requests served with as many nines as it has."""
+def served(not_served: float, other: float | None = None) -> str:
+    """The share of requests served with as many nines as it has, and as many digits as tell it from another's."""
     if not_served < LEAST_LOST:
         return "more than 99.9999999999%"
     digits = max(2, 2 - math.floor(math.log10(not_served)) - 2)
+    if other is not None and other != not_served:
+        digits = max(digits, -math.floor(math.log10(abs(other - not_served))) - 2)
     return f"{(1 - not_served) * 100:.{min(12, digits)}f}%"
 
 
@@ -71,7 +73,10 @@ def _changes(point: FrontPoint, before: FrontPoint) -> tuple[list[str], list[str
     lost = point.not_served - before.not_served
     if lost:
         side = costs if lost > 0 else gives
-        side.append(f"{served(point.not_served)} of the requests served instead of {served(before.not_served)}")
+        side.append(
+            f"{served(point.not_served, before.not_served)} of the requests served instead of "
+            f"{served(before.not_served, point.not_served)}"
+        )
     gpus = point.gpus - before.gpus
     if gpus:
         (costs if gpus > 0 else gives).append(f"{count(abs(gpus), 'GPU')} {'more' if gpus > 0 else 'fewer'}")

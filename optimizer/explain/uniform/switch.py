@@ -65,7 +65,9 @@ def knobs(stated: Stated, problem: Problem) -> tuple[Knob, ...]:
         return problem.model_copy(update={"hardware": problem.hardware.model_copy(update={"gpu": moved})})
 
     work, failures = problem.workload, problem.hardware.failures
-    longest = problem.max_sequence_tokens - work.output_tokens
+    # Without a stated limit the longest sequence is whatever the workload asks for, up to the model's context.
+    context = problem.requirements.max_sequence_tokens or problem.model.max_context_tokens
+    longest = context - work.output_tokens
     found = [
         Knob("hardware.gpu.memory_bandwidth_gb_per_s", "memory bandwidth reached", "of what is assumed", 1.0, False, bandwidth),
         Knob("workload.requests_per_s", "request rate", "requests/s", work.requests_per_s, False,
@@ -73,7 +75,7 @@ def knobs(stated: Stated, problem: Problem) -> tuple[Knob, ...]:
         Knob("workload.prompt_tokens", "mean prompt length", "tokens", work.prompt_tokens, True,
              field("workload.prompt_tokens"), 1, min(longest, work.prompt_tokens_p99 or longest)),
         Knob("workload.output_tokens", "mean output length", "tokens", work.output_tokens, True,
-             field("workload.output_tokens"), 1, problem.max_sequence_tokens - work.longest_prompt_tokens),
+             field("workload.output_tokens"), 1, context - work.longest_prompt_tokens),
         Knob("hardware.failures.gpu_mtbf_hours", "time between failures of one GPU", "hours", failures.gpu_mtbf_hours,
              False, field("hardware.failures.gpu_mtbf_hours")),
         Knob("hardware.failures.node_mtbf_hours", "time between failures of one node", "hours", failures.node_mtbf_hours,

@@ -258,15 +258,20 @@ def _pools(
 ) -> list[Whole] | None:
     """Pools of parts on different groups whose shares add up to one; None: there are too many."""
     of = _measure(site.problem.objective.preset)
-    by_group: dict[int, list[PricedPart]] = {}
-    for part in parts:
-        by_group.setdefault(part.group, []).append(part)
-    groups = sorted(by_group)
     rest = _least(other, SHARES, of)[SHARES]
+    by_group: dict[int, dict[int, list[PricedPart]]] = {}
+    for part in sorted(parts, key=of):
+        by_group.setdefault(part.group, {}).setdefault(part.parts, []).append(part)
+    groups = sorted(by_group)
     # The least that groups from one on add for so many parts of the requests.
     ahead: list[list[float]] = [[0.0] + [np.inf] * SHARES]
     for group in reversed(groups):
-        ahead.insert(0, _joined_least(_best_by_parts(by_group[group], of), ahead[0]))
+        best = [0.0] + [np.inf] * SHARES
+        for taken, some in by_group[group].items():
+            best[taken] = of(some[0])
+        ahead.insert(0, _joined_least(best, ahead[0]))
+    if not np.isfinite(ahead[0][SHARES] + rest):
+        return []
     most = _most(site.problem.objective.preset, bar, tier)
     found: list[Whole] = []
 
@@ -274,15 +279,19 @@ def _pools(
         if left == 0:
             found.append(Whole(chosen, sum(part.value for part in chosen)))
             return len(found) <= MOST_POOLS
-        if at == len(groups) or value + ahead[at][left] + rest > most:
-            return True
-        if not grow(at + 1, left, chosen, value):
+        # Every step leads to a pool: where the groups left cannot take all that is left, nothing is gone through.
+        without = ahead[at + 1][left]
+        if without < np.inf and value + without + rest <= most and not grow(at + 1, left, chosen, value):
             return False
-        return all(
-            grow(at + 1, left - part.parts, (*chosen, part), value + of(part))
-            for part in by_group[groups[at]]
-            if part.parts <= left and value + of(part) + ahead[at + 1][left - part.parts] + rest <= most
-        )
+        for taken, some in by_group[groups[at]].items():
+            if taken > left or ahead[at + 1][left - taken] == np.inf:
+                continue
+            for part in some:
+                if value + of(part) + ahead[at + 1][left - taken] + rest > most:
+                    break
+                if not grow(at + 1, left - taken, (*chosen, part), value + of(part)):
+                    return False
+        return True
 
     return found if grow(0, SHARES, (), 0.0) else None
 
