@@ -196,7 +196,8 @@ def _with_unit(text: str, measure: Measure, periods: set[str]) -> Measure:
 
 
 _TOKENS_A_SECOND = re.compile(
-    r"\s(?:\w+\s)?(?:tokens?|jetons?)(?:\s[^\W\d]+){0,3}?\s(?:per|every|each|a|pro|je|jede|par|chaque)\s(?:second|Sekunde|seconde)\b",
+    r"\s(?:\w+\s)?(?:tokens?|jetons?)(?:\s[^\W\d]+){0,3}?\s(?:per|every|each|a|pro|je|jede|par|chaque"
+    r"|in the same|in that|in derselben|in dieser|dans la même|dans cette)\s(?:second|Sekunde|seconde)\b",
     re.IGNORECASE,
 )
 """``10,800 tokens of prompts every second``: a rate, with what they are of between it and its unit."""

@@ -95,6 +95,11 @@ def _degree(flag: Flag, which: str, context: Context) -> Iterator[Claim]:
         flag.line in alternative_lines(context.statements) or (of_variant and of_variant.as_dict.get(which) == stated)
     ):
         return  # the command of what was not chosen
+    of_its_own = of_variant.as_dict.get(which) if of_variant else None
+    if of_variant is not None and of_its_own not in (None, stated) and which in ("tp", "pp"):
+        reason = f"{of_variant.text} has {NAMES[which]} parallelism {of_its_own}, not {stated}."
+        yield _say(flag, "contradicted", reason, f"{of_its_own}")
+        return
     nodes = context.problem.hardware.nodes
     if stated != right and which == "dp" and stated * nodes == right and _an_engine_a_node(flag, context):
         yield _say(

@@ -27,7 +27,7 @@ _GROUPS = re.compile(
 _EACH_ON = re.compile(
     rf"\b(?:each|every|an?|one|jede[rsnm]?|eine?|chaque|une?)\s(?:\w+\s)?{_COPY}\b[^.;\d]{{0,60}}?\b(?:over|across|on|onto|in|auf|über|sur|entre|occupies|takes|"
     r"uses|needs|spans|gets|belegt|braucht|bekommt|nutzt|umfasst|occupe|utilise|prend|reçoit)"
-    rf"\s(?:the |all |die |les )?(?P<cards>{_NUMBER})(?:\s{_CARD}\b|\W)",
+    rf"\s(?:(?:all|alle|toutes) )?(?:the |its |their |die |den |ihre |seine |deren |les |ses )?(?P<cards>{_NUMBER})(?:\s{_CARD}\b|\W)",
     re.IGNORECASE,
 )
 _PER_COPY = re.compile(rf"\b(?P<cards>{_NUMBER})\s{_CARD}\s(?:per|each|je|pro|par)\s{_COPY}\b", re.IGNORECASE)

@@ -31,6 +31,7 @@ def plain_arithmetic(text: str, language: str) -> str:
     """A text with English number formats, and signs for the words of a calculation between two figures."""
     written = in_english(text, language) if language != "en" else text
     written = _POWER_OF_TEN.sub(lambda m: f"{m[1]}e{(m[2] or m[3]).translate(_RAISED)}", written)
+    written = re.sub(r"(?<=\d)\s?/\s?s(?=\s?[·×*]\s?\d)", "", written)  # "1/s · 60 s": the units cancel
     written = re.sub(r"\b(prompt|total|length|output|input|sum|size|length|mean) of (?=\d)", r"\1 ", written)
     written = re.sub(r"(\d\s?%)\s(?:of|von|der|de|des|d')\s?(?:the |the available |les )?(?=\d)", r"\1 × ", written)
     written = re.sub(r"(?<![\w.,])(0?\.\d+)\s(?:of|von|der|de|des)\s(?:the |its |den |les )?(?=\d)", r"\1 × ", written)

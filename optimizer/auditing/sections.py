@@ -67,6 +67,7 @@ class Variants:
         self.of_command: set[int] = set()
         self.of_column: dict[tuple[str, tuple[str, ...]], dict[int, Mention]] = {}
         self.lettered: dict[int, Mention] = {}
+        self._proposed: dict[str, int] = {}
         self._learn_columns(statements)
         heading: tuple[str, Mention] | None = None
         local: Mention | None = None
@@ -107,8 +108,16 @@ class Variants:
         for one in statements:
             if one.kind != "row":
                 continue
-            found = {place: said for place, cell in enumerate(one.cells) if place and (said := _of_cell(cell))}
             table = (one.section, one.header)
+            titles = {place: said for place, cell in enumerate(one.header) if place and (said := _of_cell(cell))}
+            found = {place: said for place, cell in enumerate(one.cells) if place and (said := _of_cell(cell))}
+            if len({said.degrees for said in titles.values()}) > 1:
+                found = titles
+                self._proposed |= {
+                    title["which"].upper(): one.line
+                    for place in titles
+                    if (title := _COLUMN.match(one.header[place])) and RECOMMENDED.search(one.header[place])
+                }
             if len(found) < 2 or len({said.degrees for said in found.values()}) < 2 or table in self.of_column:
                 continue
             self.of_column[table] = found
@@ -122,7 +131,7 @@ class Variants:
         advised = [one for one in statements if one.kind == "text" and one.readable and RECOMMENDED.search(one.text)]
         found = {
             key: one.line for one in advised for key in self._names_in(one.text) if not _ALTERNATIVE.search(one.text)
-        }
+        } or self._proposed
         return next(((self.named[key], line) for key, line in found.items()), None) if len(found) == 1 else None
 
     def _names_in(self, text: str) -> Iterator[str]:

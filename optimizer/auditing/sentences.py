@@ -311,6 +311,7 @@ def _sentence(
         found.append(one)
     terms = lexicon.terms(text, [(m.start, m.end) for m in found if not m.word or m.unit])
     terms = [t for t in terms if not (t.id("negation") and _ONLY.match(text[t.start :]))]
+    terms = [t for t in terms if not (t.id("hypothetical") and _LATER_TOKENS.match(text[t.start :]))]
     found = [_hedged(text, one, terms) for one in found]
     return Sentence(
         statement,
@@ -342,13 +343,17 @@ _NOT_MORE = re.compile(
     r"\s(?:about |some |etwa |rund |environ )?$",
     re.IGNORECASE,
 )
+_LATER_TOKENS = re.compile(r"(?:later|spätere\w*)\s(?:\w+\s)?tokens?\b", re.IGNORECASE)
+"""``all later tokens``: those behind the first, and no other time."""
 _ONLY = re.compile(r"n(?:e\s|['’])\w+(?:\s\w+){0,2}\s(?:que\b|qu['’])", re.IGNORECASE)
 """``ne stocke que``: a restriction, and no negation."""
 _COMMA = re.compile(r"[,;]\s")
 _CLAUSE_OF = re.compile(r"(?:that|which|as|to|than|dass|die|der|das|wie|que|qui|comme)\b", re.IGNORECASE)
 """Behind a comma: words by which a clause still belongs to what a negation before it denies."""
 _THEREFORE = re.compile(
-    r",\s(?:so|and|hence|thus|therefore|also|sodass|so dass|daher|und|donc|et|si bien que)\b", re.IGNORECASE
+    r",\s(?:(?:so|and|hence|thus|therefore|also|sodass|so dass|daher|und|donc|et|si bien que|that is)\b|i\.\s?e\.|d\.\s?h\."
+    r"|c'est-à-dire|which)",
+    re.IGNORECASE,
 )
 _BITS = re.compile(r"[\s-]?[Bb]its?\b")
 _STAGES = re.compile(r"\bpipeline of (two|three|four|five|six|eight|sixteen|\d{1,3}) stages\b", re.IGNORECASE)

@@ -91,6 +91,7 @@ _ALL = {
     "beide": 2,
     "beiden": 2,
     "none": -1,
+    "0": -1,
     "no": -1,
     "keine": -1,
     "aucune": -1,
@@ -107,6 +108,12 @@ _BARE_OF = re.compile(
     re.IGNORECASE,
 )
 """``one replica of two``."""
+_TITLED = re.compile(
+    rf"^\W*(?P<copy>{_COPIES})\s(?:left|remaining|that remain|übrig|verbleibend|restantes?)\b[^|:]*(?:\|[^|]*)?:\s*(?P<n>{_NUMBER})"
+    rf"(?:\s(?:of|out of|von|sur)\s(?P<m>{_NUMBER}))?\W*$",
+    re.IGNORECASE,
+)
+"""A row ``Replicas left after a failure``, with one of its cells."""
 _ALL_CARDS = re.compile(
     rf"\b(?:stops?|takes? (?:down|out)|brings? down|stoppt|legt|reißt|arrête|stoppe)\s(?:all|the other|alle|die anderen"
     rf"|tou(?:te)?s les|les)\s"
@@ -184,16 +191,22 @@ def _polarity(sentence: Sentence, place: int, failure_words: tuple[tuple[int, in
 def _counts(sentence: Sentence, failure: Failure, own: Situation) -> Iterator[Claim]:
     """Replicas and cards that are said to be lost or left; a card takes its whole replica."""
     text = sentence.text
-    found = list(_ALL_CARDS.finditer(text)) or list(_BARE_OF.finditer(text)) or list(_COUNTED.finditer(text))
+    found = (
+        list(_TITLED.finditer(text))
+        or list(_ALL_CARDS.finditer(text))
+        or list(_BARE_OF.finditer(text))
+        or list(_COUNTED.finditer(text))
+    )
     for one in found:
-        if (one.start() < failure.place[1] and failure.place[0] < one.end()) or _negated(
+        titled = one.re is _TITLED
+        if (not titled and one.start() < failure.place[1] and failure.place[0] < one.end()) or _negated(
             sentence, one.start(), one.end()
         ):
             continue
         cards = "card" in one.groupdict() and one["card"] is not None
         if failure.part == "replica" and not cards:
             continue
-        which = _polarity(sentence, one.start(), failure.words_of_it)
+        which = "left" if titled else _polarity(sentence, one.start(), failure.words_of_it)
         of_all = one.groupdict().get("m")
         each = failure.each if cards else 1
         total = failure.degrees.dp * each
@@ -224,9 +237,12 @@ def _surely(one: re.Match[str], said: int, cards: bool, failure: Failure, own: S
             and said in {1, *gpus, *(n - 1 for n in gpus)}
             and bool(one.groupdict().get("m") or said > 1 or re.match(r"one|single|1", one["n"], re.IGNORECASE))
         )
+    if one.re is _TITLED:
+        return True
     if said == failure.degrees.dp and not re.match(r"both|all|beide|alle|tou|les", one["n"], re.IGNORECASE):
         return False  # how many there are
-    return said <= failure.degrees.dp
+    of_cards = failure.part == "card" and failure.each > 1 and said == failure.degrees.gpus - 1  # taken for replicas
+    return said <= failure.degrees.dp or of_cards
 
 
 def _shares(sentence: Sentence, failure: Failure) -> Iterator[Claim]:

@@ -39,3 +39,52 @@ def test_formulas_are_read_as_written(right, wrong):
 def test_operations_are_no_rate_of_a_card():
     assert "refuted" not in verdicts("A prompt costs 2 · 8.19·10⁹ · 1600 ≈ 26.2 TFLOP.")
     assert "refuted" in verdicts("Its dense BF16 peak is 990 TFLOPS.")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("For all later tokens we agreed on 50 ms at P99.", "For all later tokens we agreed on 20 ms at P99."),
+        ("Input: 5/s · 1,600 · 60 s = 480,000 tokens a minute.", "Input: 5/s · 1,600 · 60 s = 48,000 tokens a minute."),
+        ("Fällt eine Karte aus, bleiben drei Replikate in Betrieb.", "Fällt eine Karte aus, bleiben sieben Replikate in Betrieb."),
+        ("Over a full day that adds up to 432,000 requests.", "Over a full day that adds up to 86,000 requests."),
+    ],
+)  # fmt: skip
+def test_figures_simply_stated(right, wrong):
+    assert verdicts(right) == {"confirmed"}
+    assert "refuted" in verdicts(wrong)
+
+
+COPIES = "Every server hosts one complete copy of the model, cut over its four cards.\n\n"
+
+
+@pytest.mark.parametrize(("figure", "verdict"), [("4.1 GB", "confirmed"), ("2.05 GB", "refuted")])
+def test_a_copy_on_every_server_tells_the_strategy(figure, verdict):
+    said = audit(f"{COPIES}The weights occupy {figure} of each card.", problem_from_dict(PROBLEM))
+    assert said.strategy == "TP4·PP1·DP2"
+    assert verdict in {c.verdict for c in said.claims if c.line == 3}
+
+
+COLUMNS = """| | A (proposed): TP2, four replicas | B: TP8, one replica |
+|---|---|---|
+| Weights per GPU | 8.2 GB | {} |
+| Replicas left after a GPU failure | 3 of 4 | {} |
+
+Option B, one engine across all cards:
+"""
+
+
+@pytest.mark.parametrize(
+    ("cells", "lines"), [(("2.05 GB", "0 of 1"), set()), (("4.1 GB", "0 of 1"), {3}), (("2.05 GB", "1 of 1"), {4})]
+)
+def test_columns_that_name_their_strategies(cells, lines):
+    said = audit(COLUMNS.format(*cells), problem_from_dict(PROBLEM))
+    assert said.strategy == "TP2·PP1·DP4"
+    assert {c.line for c in said.claims if c.verdict == "refuted"} == lines
+
+
+def test_the_command_of_an_option_is_judged_as_that_option():
+    command = "\n```\nvllm serve Qwen/Qwen3-8B --tensor-parallel-size {}\n```\n"
+    for size, wrong in ((8, False), (2, True)):
+        said = audit(COLUMNS.format("2.05 GB", "0 of 1") + command.format(size), problem_from_dict(PROBLEM))
+        assert any(c.verdict == "contradicted" for c in said.claims) == wrong

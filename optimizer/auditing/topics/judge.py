@@ -33,6 +33,8 @@ SURE_OF_FEW = 0.85
 """The same for counts of up to three, which every sentence has for many reasons."""
 POSSIBLE = 0.004
 """Probability of a topic that may be meant."""
+CLEARLY_A_LIMIT = 0.8
+"""Probability of a limit from which on a figure is no forecast that happens to be the same."""
 LIKELY_FORECAST = 0.15
 """The same of a prediction, whose tolerance is wide."""
 
@@ -67,6 +69,8 @@ def _judge(
         if t.unit == measure.dimension
     }
     right = [(p, t) for p, t in possible if any(measure.says(v, t.near) for v in worth.get(t.id, ()))]
+    if possible[0][1].id.startswith("limit_") and possible[0][0] >= CLEARLY_A_LIMIT:
+        right = [(p, t) for p, t in right if not t.far or p >= LIKELY_FORECAST]
     if right:
         topic = right[0][1]
         said = relation_of(sentence, measure) == "=" or topic.limit
