@@ -58,6 +58,35 @@ _WITHOUT_HARDWARE = re.compile(
 _FORMAT_WORDS = {"fp8": "fp8", "int8": "int8", "fp4": "fp4", "nvfp4": "fp4", "mxfp4": "fp4", "bf16": "bf16"}
 
 
+_EMULATED = re.compile(
+    r"\b(?P<format>FP8|INT8|FP4|NVFP4|MXFP4|BF16)\b[^,.;:]{0,40}?\b(?:(?:has|have|needs?|must|had) (?:to )?be (?:emulated|simulated)"
+    r"|(?:is|are) (?:only |merely )?(?:emulated|simulated)|(?:wird|muss|müsste)\b[^,.;]{0,30}?\b(?:emuliert|simuliert)"
+    r"|(?:est|doit être) (?:seulement )?(?:émulé|simulé)e?)\b",
+    re.IGNORECASE,
+)
+"""What tensor cores do not compute in has to be emulated."""
+
+
+def emulated(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
+    """``FP8 has to be emulated on this generation``: of a GPU that computes in it, or not."""
+    found = _EMULATED.search(sentence.text)
+    if not found or sentence.models or len(sentence.gpus) > 1 or sentence.has("negation"):
+        return
+    if any(t.start < found.start() and t.id("hypothetical") for t in sentence.terms):
+        return
+    name = _FORMAT_WORDS[found["format"].lower()]
+    meant = about(sentence, (0, len(sentence.text)), context, own)
+    have = {name in one.gpu.dense_tflops for one in meant.situations}
+    if len(have) != 1:
+        return
+    gpu, has = meant.situations[0].gpu, have.pop()
+    listed = ", ".join(key.upper() for key in gpu.dense_tflops)
+    reason = f"{gpu.name} computes in {listed}{'' if has else f', not in {name.upper()}'}."
+    yield subject_claim(
+        sentence, "refuted" if has else "confirmed", reason, gpu.name, f"compute in {name.upper()}", "has not", listed
+    )
+
+
 def formats_had(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
     named = [(t, _FORMAT_WORDS[id]) for t in sentence.terms if (id := t.id("precisions")) in _FORMAT_WORDS]
     if len({name for _, name in named}) != 1 or len(sentence.gpus) > 1:
@@ -77,7 +106,7 @@ def formats_had(sentence: Sentence, context: Context, own: Situation) -> Iterato
         return
     if (
         not _NATIVE.search(sentence.text)
-        or sentence.measures
+        or any(m.dimension or not m.word for m in sentence.measures)
         or (
             any(t.id("hypothetical") and t.text.casefold() != "option" for t in sentence.terms)
             and not (sentence.gpus and _IN_HARDWARE.search(sentence.text))
@@ -194,12 +223,10 @@ def links_had(sentence: Sentence, context: Context, own: Situation) -> Iterator[
     gpu = meant.situations[0].gpu.name
     if without:
         verdict: Verdict = "confirmed" if denied else "refuted"
-        yield subject_claim(
-            sentence,
-            verdict,
-            f"{gpu} has no NVLink; its GPUs reach each other over PCIe.",
-            gpu,
-            "NVLink",
-            "has not" if denied else "has",
-            "none",
-        )
+        reason = f"{gpu} has no NVLink; its GPUs reach each other over PCIe."
+        named = dict.fromkeys(found.group() for found in _LINK.finditer(sentence.text))
+        for word in named:  # of several, each may stand beside another group of an inventory
+            stated = word if len(named) > 1 else None
+            yield subject_claim(
+                sentence, verdict, reason, gpu, "NVLink", "has not" if denied else "has", "none", stated
+            )

@@ -44,6 +44,7 @@ def judge_divisions(sentence: Sentence, own: Situation) -> Iterator[Claim]:
         return
     yield from _share_of_each(sentence)
     yield from _legal(sentence, own)
+    yield from _comes_back_as(sentence, own)
     yield from _spread(sentence)
     yield from _experts_of_each(sentence, own)
 
@@ -94,6 +95,26 @@ def _legal(sentence: Sentence, own: Situation) -> Iterator[Claim]:
     yield subject_claim(
         sentence, verdict_of(divides != denied), reason, f"TP{size}", "divisibility", "=", shown(heads / size, ""), f"TP{size}"
     )  # fmt: skip
+
+
+_AS_DEGREE = re.compile(
+    r"\b(?:can|could|may|will|would|kann|können|könnte\w*|werden|peu(?:t|vent)|pourrai\w+)\b[^.;]{0,50}?\b(?:as|with|at|als|mit|en|avec)\s"
+    r"(?:a\s)?TP[\s=-]?(?P<n>\d{1,3})\b|\bTP[\s=-]?(?P<m>\d{1,3})\s(?:would|will|could|can|würde|kann|pourrait|peut)\s(?:still\s|also\s|noch"
+    r"\s|auch\s|encore\s)?(?:do|work|run|serve|start|laufen|gehen|tourner|marcher)\b",
+    re.IGNORECASE,
+)
+
+
+def _comes_back_as(sentence: Sentence, own: Situation) -> Iterator[Claim]:
+    """``the seven left can come back as TP7``: by a degree that does not divide the heads nothing runs."""
+    found = _AS_DEGREE.search(sentence.text)
+    if not found or sentence.models or sentence.has("negation") or _HEADS.search(sentence.text):
+        return
+    size, heads = int(found["n"] or found["m"]), own.model.attention_heads
+    if size > 1 and heads % size:
+        reason = f"TP has to divide the {heads} attention heads; {size} does not."
+        expected = f"a divisor of {heads}"
+        yield subject_claim(sentence, "refuted", reason, f"TP{size}", "divisibility", "=", expected, f"TP{size}")
 
 
 _CAN_BE = re.compile(

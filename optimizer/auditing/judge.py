@@ -139,7 +139,7 @@ def judged(context: Context) -> dict[int, list[SentenceClaim]]:
                 elif not sentence.strategies and THAT_ONE.match(sentence.text) and statement.line - before[0] <= 1:
                     sentence = replace(sentence, strategies=before[1])
                 before = (statement.line, sentence.strategies)
-                said = _sentence_claims(sentence, context, words, own)
+                said = _without_heading(sentence, _sentence_claims(sentence, context, words, own))
                 if IN_THAT_CASE.match(sentence.text) and not sentence.strategies:
                     said = [one for one in said if one.verdict != "refuted"]  # of what, no line before it tells
                 found[statement.line] += _of(sentence, said)
@@ -223,6 +223,20 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     if sentence.has("opinion"):
         said = [one for one in said if one.verdict != "refuted"]  # of what somebody finds, no fact decides
     return [c for c in said if not (c.stated in most and c.verdict == "refuted" and not _of_largest(c))]
+
+
+def _without_heading(sentence: Sentence, claims: list[Claim]) -> list[Claim]:
+    """A cell's claims without those that only confirm figures of its column's heading, which say nothing of the cell."""
+    start = sentence.text.find(" | ")
+    if sentence.statement.kind != "row" or not sentence.column or start < 0:
+        return claims
+    header = next((one for one in sentence.statement.header if sentence.text.startswith(f"{one}: ", start + 3)), "")
+    rest = sentence.text.replace(header, "", 1)
+    return [
+        one
+        for one in claims
+        if not (one.verdict == "confirmed" and one.stated and one.stated in header and one.stated not in rest)
+    ]
 
 
 def _of_largest(claim: Claim) -> bool:

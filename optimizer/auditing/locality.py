@@ -78,6 +78,7 @@ def judge_locality(sentence: Sentence, context: Context, own: Situation) -> Iter
     degrees = _degrees(sentence, own)
     if degrees is None or not own.own_hardware or sentence.has("past") or sentence.statement.kind != "text":
         return
+    yield from _exchanged(sentence, degrees)
     yield from _crossing(sentence, own, degrees)
     yield from _idle(sentence, own, degrees)
 
@@ -93,6 +94,35 @@ def _degrees(sentence: Sentence, own: Situation) -> Degrees | None:
     return Degrees(
         named.get("tp", base.tp), named.get("pp", base.pp), named.get("dp", base.dp), named.get("ep", base.ep)
     )
+
+
+_COPIES = (
+    r"(?:replicas|instances|copies|engines|pairs|Replikate|Repliken|Instanzen|Kopien|Paare|répliques|instances|paires)"
+)
+_EXCHANGED = re.compile(
+    rf"\b(?:the|both|our|all|its|die|beiden?|unsere|alle|les|nos|toutes les)\s(?:\w+\s)?{_COPIES}\b[^.;:]{{0,30}}?"
+    r"\b(?:swap|exchange|trade|pass|send|share|synchroni[sz]e|all-?reduce|tauschen|schicken|teilen|synchronisieren|échangent|s'échangent"
+    r"|partagent|synchronisent)\b[^.;:]{0,30}?"
+    r"\b(?:activations?|hidden states?|partial (?:sums|results)|Aktivierungen|Zwischenergebnisse|Teilsummen|activations"
+    r"|états cachés)\b",
+    re.IGNORECASE,
+)
+_INSIDE_ONE = re.compile(
+    r"\b(?:(?:each|every|jede\w*|chaque)\b(?!\s(?:\w+\s)?(?:layer|block|step|token|Schicht|Schritt|Token|couche|pas|étape|jeton)\b)"
+    r"|inside|within|internally|their (?:own )?(?:GPUs|cards|ranks)|innerhalb|intern|au sein"
+    r"|en interne)\b",
+    re.IGNORECASE,
+)
+
+
+def _exchanged(sentence: Sentence, degrees: Degrees) -> Iterator[Claim]:
+    """``the two replicas exchange activations``: replicas are whole models; only experts may be spread over several."""
+    found = _EXCHANGED.search(sentence.text)
+    if not found or degrees.dp < 2 or degrees.ep > degrees.tp or _INSIDE_ONE.search(sentence.text):
+        return
+    denied = sentence.has("negation")
+    reason = f"The {degrees.dp} replicas of {degrees.label} are whole models of their own and exchange nothing for a request."
+    yield _claim(sentence, denied, reason, degrees.label, "exchange between replicas", "has not" if denied else "has")
 
 
 def _crossing(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[Claim]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from optimizer.auditing.card_features import formats_had, links_had, rates_had
+from optimizer.auditing.card_features import emulated, formats_had, links_had, rates_had
 from optimizer.auditing.claims import subject_claim
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
@@ -24,6 +24,7 @@ def judge_predicates(sentence: Sentence, context: Context, own: Situation) -> It
     yield from _too_fast(sentence, context, own)
     yield from cards_needed(sentence, context, own)
     yield from formats_had(sentence, context, own)
+    yield from emulated(sentence, context, own)
     yield from rates_had(sentence, context, own)
     yield from links_had(sentence, context, own)
 

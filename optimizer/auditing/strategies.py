@@ -133,6 +133,8 @@ def mentions(text: str) -> Iterator[Mention]:
         yield Mention((("tp", int(found["n"])),), found.group())
     for found in _STAGES.finditer(text):
         yield Mention((("pp", int(found["a"] or found["b"])),), found.group())
+    for found in _PAIRS.finditer(text):
+        yield Mention((("tp", 2), ("dp", SMALL.get(found["n"].lower()) or int(found["n"]))), found.group())
     for found in _REPLICAS.finditer(text):
         yield Mention((("dp", int(found["a"])),), found.group())
 
@@ -280,6 +282,13 @@ SMALL = {
     "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "sixteen": 16, "zwei": 2, "vier": 4, "acht": 8, "sechzehn": 16,
     "deux": 2, "quatre": 4, "huit": 8, "seize": 16,
 }  # fmt: skip
+_PAIRS = re.compile(
+    rf"\b(?P<n>\d{{1,3}}|{'|'.join(SMALL)})\s(?:tensor[\s-]parallel\s(?:pairs|couples)|tensorparallelen?\sPaaren?"
+    r"|paires\s(?:en\sparallélisme|à parallélisme)"
+    r"\s(?:de tenseurs|tensoriel))\b",
+    re.IGNORECASE,
+)
+"""``run as two tensor-parallel pairs``: TP2, and how many of them."""
 _COPIES = re.compile(
     rf"\b(?P<n>\d{{1,3}}|{'|'.join(SMALL)})\s(?:(?:data[\s-]parallel|independent|identical|gleichen?"
     rf"|identiques)\s)?(?:replicas|Replikate?n?|Repliken|répliques|instances|Instanzen)\b",

@@ -68,7 +68,7 @@ _STOP = re.compile(
 
 
 _CARDS = r"(?:GPUs?|cards?|accelerators?|Karten?|cartes?|accélérateurs?|[ABHL]\d{1,3}S?)"
-_COPIES = r"(?:replicas?|instances?|copies|copy|engines?|Replikate?n?|Instanz(?:en)?|répliques?)"
+_COPIES = r"(?:replicas?|instances?|copies|copy|engines?|pairs?|Replikate?n?|Instanz(?:en)?|Paare?|répliques?|paires?)"
 _NUMBER = rf"(?:\d{{1,4}}|{NUMBER_WORD})"
 _LEFT = re.compile(
     r"\b(?:left|remain\w*|surviv\w+|still|carr(?:y|ies) on|keeps? (?:on )?\w+ing|continues?|go(?:es)? on|works? on|runs? on"
@@ -275,6 +275,9 @@ def _shares_said(sentence: Sentence) -> Iterator[tuple[int, int, float, str]]:
     for one in fractions_in(text):
         if _of_service(text, one.end):
             yield one.start, one.end, one.value, one.text
+    for digits in _IN_DIGITS.finditer(text):
+        if 0 < int(digits[1]) < int(digits[2]) and _of_service(text, digits.end()):
+            yield digits.start(), digits.end(), int(digits[1]) / int(digits[2]), digits.group()
     for found in _HALVES.finditer(text):
         yield found.start(), found.end(), 0.5, found.group()
     for measure in sentence.measures:
@@ -284,6 +287,8 @@ def _shares_said(sentence: Sentence) -> Iterator[tuple[int, int, float, str]]:
             yield measure.start, measure.end, measure.value / 100, measure.text
 
 
+_IN_DIGITS = re.compile(r"(?<![\d.,/])(\d{1,2})/(\d{1,2})(?![\d/])")
+"""``7/8 of the capacity``."""
 _HALVES = re.compile(
     r"\bhalv(?:es|ed|ing)\b(?=[^.;]{0,20}\b(?:capacity|throughput|performance)\b)|\bhalbiert\b", re.IGNORECASE
 )

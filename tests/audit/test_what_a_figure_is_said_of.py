@@ -61,6 +61,41 @@ def test_the_eight_way_instance_is_no_number_of_instances() -> None:
     assert "refuted" not in verdicts("For the eight-way instance, start this on the first node.", facts)
 
 
+@pytest.mark.parametrize(
+    ("gpu", "plan", "right", "wrong"),
+    [
+        ("h100-sxm-80gb", "TP4·PP1·DP2", "The replicas do not exchange activations.",
+         "The two replicas exchange activations after each layer."),
+        ("h100-sxm-80gb", "TP4·PP1·DP2", None, "Die beiden Replikate tauschen nach jeder Schicht Aktivierungen aus."),
+        ("a100-sxm-80gb", "TP4·PP1·DP2", "FP8 has to be emulated on this generation.", "BF16 has to be emulated on this generation."),
+        ("h100-sxm-80gb", "TP4·PP1·DP2", "FP4 muss hier emuliert werden.", "FP8 muss hier emuliert werden."),
+        ("h100-sxm-80gb", "TP4·PP1·DP2", None, "The three cards left can come back as TP3."),
+        ("h100-sxm-80gb", "TP4·PP1·DP2", "Lose one GPU: 1/2 of the capacity keeps serving.",
+         "Lose one GPU: 7/8 of the capacity keeps serving."),
+        ("h100-sxm-80gb", "four tensor-parallel pairs", "If one card fails, three pairs carry on.", "If one card fails, all pairs stop."),
+        ("h100-sxm-80gb", "four tensor-parallel pairs", "Each card stores 8 GB of weights.", "Each card stores 4 GB of weights."),
+    ],
+)  # fmt: skip
+def test_what_replicas_formats_and_failures_do(gpu: str, plan: str, right: str | None, wrong: str) -> None:
+    facts = problem("llama3.1-8b", gpu)
+    if right:
+        said = verdicts(right, facts, f"The plan is {plan}.")
+        assert "confirmed" in said
+        assert "refuted" not in said
+    assert "refuted" in verdicts(wrong, facts, f"The plan is {plan}.")
+
+
+def test_experts_may_be_spread_over_replicas() -> None:
+    facts = problem("deepseek-r1", "h200-sxm-141gb", 2)
+    assert "refuted" not in verdicts("The replicas exchange activations.", facts, "The plan is TP8·PP1·DP2·EP16.")
+
+
+def test_a_cell_is_not_confirmed_by_the_heading_of_its_column() -> None:
+    facts = problem("llama3.1-8b", "h100-sxm-80gb")
+    table = "| | A: two replicas, TP4 each | B: one replica, TP8 |\n|---|---|---|\n| Share of the licence fee | 1/8 | 1/16 |\n"
+    assert "confirmed" not in verdicts(table, facts)
+
+
 INVENTORY: dict[str, Any] = {
     "name": "two-sites",
     "cluster": [
@@ -85,3 +120,19 @@ def test_a_number_of_instances_is_divided_among_groups(text: str) -> None:
     answer = audit(f"{text}\n", inventory_from_dict(INVENTORY))
     assert answer.strategy == "2 × TP4·PP1 on porto + 2 × TP4·PP1 on graz"
     assert {one.verdict for one in answer.claims} == {"confirmed"}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("In Porto the cards talk over NVLink; in Graz, PCIe joins the cards.",
+         "In Porto the cards talk over NVLink; in Graz, an NVSwitch joins the cards."),
+        ("Both kinds of card compute BF16 in hardware.", "Both kinds of card compute FP8 in hardware."),
+    ],
+)  # fmt: skip
+def test_a_feature_is_that_of_the_group_it_is_said_of(right: str, wrong: str) -> None:
+    facts = inventory_from_dict(INVENTORY)
+    plan = "We run four TP4 instances: two in Porto on the A100 and two in Graz on the L40S."
+    bad = [{c.verdict for c in audit(f"{plan}\n\n{text}\n", facts).claims if c.line > 1} for text in (right, wrong)]
+    assert "refuted" not in bad[0]
+    assert "refuted" in bad[1]

@@ -212,10 +212,13 @@ def _of_clause(sentence: str, stated: str, names: GroupNames) -> frozenset[int]:
     place = sentence.find(stated)
     if place < 0:
         return frozenset()
-    start = max(sentence.rfind(mark, 0, place) for mark in (", ", "; ", ": ")) + 1
-    ends = [end for mark in (", ", "; ", ": ") if (end := sentence.find(mark, place)) >= 0]
-    groups = names.of(sentence[start : min(ends, default=len(sentence))])
-    return groups if len(groups) == 1 else frozenset()
+    for marks in ((", ", "; ", ": "), ("; ",)):  # "…; à Ulm, un NVSwitch": or between the semicolons
+        start = max(sentence.rfind(mark, 0, place) for mark in marks) + 1
+        ends = [end for mark in marks if (end := sentence.find(mark, place)) >= 0]
+        groups = names.of(sentence[start : min(ends, default=len(sentence))])
+        if groups:
+            return groups if len(groups) == 1 else frozenset()
+    return frozenset()
 
 
 @cache
