@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from optimizer.search.common.clock import Clock
 
 ALONE = "What is compared here is either kind alone"
+NO_MIX = "Joint instances beside pools keep every rule no more than either kind alone (optimizer solve)."
+"""Said where an inventory's every split is settled, and either kind alone too."""
 
 
 def mix_on(problem: AnyPoolsProblem, clock: Clock) -> tuple[ClusterSideBySideAnswer | None, list[str]]:
@@ -29,9 +31,28 @@ def mix_on(problem: AnyPoolsProblem, clock: Clock) -> tuple[ClusterSideBySideAns
         return answer, [
             f"{ALONE}, and joint instances beside pools are {best}: {answer.label}, {milliseconds(answer.objective.value)} a request."
         ]
-    if answer.status in ("optimal", "infeasible") and not any("are not tried" in one for one in answer.explanation):
+    tried = not any("are not tried" in one for one in answer.explanation)
+    if answer.status == "infeasible" and tried:
+        return None, [NO_MIX]
+    if answer.status == "optimal" and tried:
         return None, [f"{ALONE}; joint instances beside pools are no better (optimizer solve)."]
     return None, [f"{ALONE}; whether joint instances beside pools are better is not settled."]
+
+
+def nothing_on(problem: AnyPoolsProblem, clock: Clock, settled: bool) -> tuple[bool, list[str]]:
+    """Where no kind alone was found: (whether nothing at all keeps every rule, what is said of both side by side).
+
+    Args:
+        settled: whether that is known without looking at the inventory's mixes.
+    """
+    mix, said = mix_on(problem, clock)
+    if mix is None:
+        return settled or said == [NO_MIX], said
+    best = "is best" if mix.status == "optimal" else "does"
+    value = milliseconds(mix.objective.value)
+    return False, [
+        f"Joint instances beside pools keep every rule, of which {mix.label} {best}: {value} a request (optimizer solve)."
+    ]
 
 
 def against_mix_on(problem: AnyPoolsProblem, found: PoolsWhyNot, clock: Clock) -> PoolsWhyNot:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.facts.side_by_side import not_split
-from optimizer.questions.cluster_mix_beside import mix_on
+from optimizer.questions.cluster_mix_beside import mix_on, nothing_on
 from optimizer.questions.pools_chosen import AnyPoolsProblem, BestOf
 from optimizer.questions.pools_why_not import kind_of_pools
-from optimizer.questions.pools_why_this import _made
+from optimizer.questions.pools_why_this import NONE_ALONE, _made
 from optimizer.questions.side_by_side_chosen import chosen, none_settled, verified
 from optimizer.reading.stated import Stated
 from optimizer.results.pools_why import PoolsHowSure
@@ -83,9 +83,10 @@ def pools_how_sure(
     clock = Clock(time_limit_s)
     best = chosen(problem, clock)
     if best is None:
-        sure = none_settled(problem, clock)
+        sure, of_mix = nothing_on(problem, clock, none_settled(problem, clock))
         none = "Nothing keeps every rule now." if sure else "Nothing was found that keeps every rule now."
-        return PoolsHowSure(problem.name, kind_of_pools(problem), None, (), (none, *mix_on(problem, clock)[1]))
+        none = NONE_ALONE if of_mix and not sure else none
+        return PoolsHowSure(problem.name, kind_of_pools(problem), None, (), (none, *of_mix))
     said, ranges, left_out = [f"The answer is {best.label}.", *mix_on(problem, clock)[1]], [], []
     why = not_split(problem) if isinstance(problem, Problem) and problem.serving == "any" else None
     if why is not None:

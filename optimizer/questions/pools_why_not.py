@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from optimizer.explain.common.fixed import fixed_words
 from optimizer.explain.common.numbers import milliseconds
-from optimizer.explain.pools.compare import TERM_WORDS, said_terms, term_by_term
+from optimizer.explain.pools.compare import NOTHING_MS, TERM_WORDS, said_terms, term_by_term
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
@@ -219,7 +219,10 @@ def _answer(
 
 def _difference(foil: BestOf, best: BestOf) -> dict[str, float]:
     one, other = (foil.terms, best.terms) if foil.instances == best.instances else (foil.folded, best.folded)
-    return {name: value - other.get(name, 0.0) for name, value in one.items()}
+    found = {name: value - other.get(name, 0.0) for name, value in one.items()}
+    # Joint instances on an inventory are counted in whole milliseconds: no term of theirs says so.
+    rest = foil.value_ms - best.value_ms - sum(found.values())
+    return found | ({"rounding": rest} if abs(rest) >= NOTHING_MS else {})
 
 
 def _worse(problem: AnyPoolsProblem, foil: BestOf, best: BestOf) -> tuple[str, list[str]]:

@@ -10,7 +10,7 @@ from optimizer.explain.common.numbers import milliseconds
 from optimizer.facts.errors import ProblemError
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
-from optimizer.questions.cluster_mix_beside import mix_on
+from optimizer.questions.cluster_mix_beside import mix_on, nothing_on
 from optimizer.questions.pools_chosen import (
     TIER_WORDS,
     AnyPoolsProblem,
@@ -28,6 +28,8 @@ from optimizer.results.pools_why import PoolsAgainst, PoolsWhyThis
 from optimizer.results.why import GroupWorth
 from optimizer.search.common.clock import Clock
 
+NONE_FOUND = "Nothing was found that keeps every rule; not every split of joint instances and pools was settled."
+NONE_ALONE = "Neither joint instances alone nor pools alone were found to keep every rule."
 LOOSER = 1.1
 """Times a latency limit that is tried."""
 FASTER = 2.0
@@ -47,10 +49,11 @@ def pools_why_this(problem: AnyPoolsProblem, stated: Stated, *, time_limit_s: fl
     if best is None:
         late = "Nothing was found in time; allow more."
         none = "Nothing keeps every rule; optimizer solve names the conflict and the repairs."
-        if not clock.over and not none_settled(problem, clock):
-            none = "Nothing was found that keeps every rule; not every split of joint instances and pools was settled."
+        of_mix: list[str] = []
+        if not clock.over:
+            sure, of_mix = nothing_on(problem, clock, none_settled(problem, clock))
+            none = none if sure else NONE_ALONE if of_mix else NONE_FOUND
         none = late if clock.over else none
-        of_mix = [] if clock.over else mix_on(problem, clock)[1]
         return PoolsWhyThis(problem.name, kind_of_pools(problem), None, None, (), (), (none, *of_mix))
     seen = [verified(problem, best)]
     against = _against(problem, best, clock)

@@ -83,13 +83,15 @@ def report(
     if isinstance(answer, PoolsAnswer):
         from optimizer.reporting.pools import pools_sections, pools_verdict
 
-        sections, verdict = pools_sections(cast("Problem", problem), answer, ledger), pools_verdict(answer)
+        uniform = cast("Problem", problem)
+        sections, verdict = pools_sections(uniform, answer, ledger), pools_verdict(answer, uniform.serving)
     elif isinstance(answer, ClusterPoolsAnswer):
         from optimizer.reporting.cluster_pools import cluster_pools_sections
         from optimizer.reporting.pools import pools_verdict
 
-        sections = cluster_pools_sections(cast("InventoryProblem", problem), answer, ledger)
-        verdict = pools_verdict(answer)
+        inventory = cast("InventoryProblem", problem)
+        sections = cluster_pools_sections(inventory, answer, ledger)
+        verdict = pools_verdict(answer, inventory.serving)
     elif kind == "inventory" and not isinstance(answer, ChainAnswer):
         from optimizer.reporting.inventory import inventory_pictures, inventory_sections, inventory_verdict
 

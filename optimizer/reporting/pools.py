@@ -36,13 +36,14 @@ FIGURES = (
 AnyPoolsAnswer = PoolsAnswer | ClusterPoolsAnswer
 
 
-def pools_verdict(answer: AnyPoolsAnswer) -> tuple[Verdict, str]:
-    """The verdict and its headline."""
+def pools_verdict(answer: AnyPoolsAnswer, serving: str) -> tuple[Verdict, str]:
+    """The verdict and its headline; with ``serving: any`` an infeasible answer opens with the kinds that were looked at."""
     checked = answer.optimum is not None
     if answer.status == "unknown" or (checked and answer.feasible is None):
         return "unknown", "Not decided within the time limit"
     if answer.strategy is None:
-        return "fail", "No pair of pools keeps every rule"
+        every_kind = serving == "any" and answer.explanation
+        return "fail", answer.explanation[0].rstrip(".") if every_kind else "No pair of pools keeps every rule"
     broken = [rule for rule in answer.rules if rule.enabled and not rule.holds]
     if broken or answer.feasible is False:
         return "fail", f"{answer.label} breaks {', '.join(rule.id for rule in broken) or 'a rule'}"

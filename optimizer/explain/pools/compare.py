@@ -15,6 +15,7 @@ TERM_WORDS = {
     "served": "time of served requests",
     "unserved": "requests not served",
     "gpus": "GPUs in use",
+    "rounding": "joint instances' rounding up to whole milliseconds",
 }
 NOTHING_MS = 0.005
 
