@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
 
+from optimizer.auditing.added_up import judge_added_up
 from optimizer.auditing.advice import judge_advice, judge_verification
 from optimizer.auditing.arithmetic import judge_arithmetic
 from optimizer.auditing.availability import judge_availability
@@ -40,7 +41,7 @@ from optimizer.auditing.proportions import judge_proportions
 from optimizer.auditing.rates import judge_rates
 from optimizer.auditing.reading import Statement, read_report
 from optimizer.auditing.remaining_shares import judge_remaining_shares
-from optimizer.auditing.replica_counts import judge_replica_counts
+from optimizer.auditing.replica_counts import judge_occupied, judge_replica_counts
 from optimizer.auditing.row_fits import judge_row_fits
 from optimizer.auditing.scope_labels import with_scope_labels
 from optimizer.auditing.scored import judge_scored
@@ -201,6 +202,7 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_losses(sentence, own)
     said += judge_survivors(sentence, context, own)
     said += judge_replica_counts(sentence, own)
+    said += judge_occupied(sentence, context, own)
     said += judge_divisions(sentence, own)
     said += judge_served_rates(sentence, context, own)
     said += judge_factors(sentence, context, own)
@@ -211,6 +213,7 @@ def _sentence_claims(sentence: Sentence, context: Context, words: Lexicon, own: 
     said += judge_worked_words(sentence, own)
     said += judge_in_progress(sentence, own)
     said += judge_together(sentence, own)
+    said += judge_added_up(sentence)
     said += judge_format_savings(sentence, own)
     said += judge_stated_factors(sentence)
     said += judge_all_lost(sentence, own)

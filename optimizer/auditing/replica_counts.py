@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from optimizer.auditing.claims import subject_claim, verdict_of
+from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
 from optimizer.auditing.number_words import NUMBER_WORD, count_of
 from optimizer.auditing.sentences import Sentence
@@ -63,6 +64,40 @@ def judge_replica_counts(sentence: Sentence, own: Situation) -> Iterator[Claim]:
             )  # fmt: skip
         return
     yield from _room(sentence, own, number, count_of(of_cards["m"]) if of_cards else _each_named(sentence))
+
+
+_OCCUPIES = re.compile(
+    rf"\W*(?:(?P<back>this|that|it|das|dies|es|cela|ceci)|(?:all (?:told|in all), )?(?:the|our|this|der|das|unser|le|notre)\s"
+    rf"(?:whole\s)?(?:plan|project|layout|proposal|set-?up|deployment|arrangement|Plan|Vorschlag|Aufbau|Projekt|projet|déploiement))\s"
+    rf"(?:needs?|takes?(?: up)?|uses?|occupies|ties up|requires?|keeps busy|braucht|belegt|benötigt|nutzt|occupe|utilise|nécessite|demande)"
+    rf"\s(?P<n>\d{{1,4}}|{NUMBER_WORD})\s{_CARDS}(?:\s(?:in all|in total|altogether|insgesamt|au total|en tout))?\W*",
+    re.IGNORECASE,
+)
+"""``This needs twelve cards.``"""
+
+
+def judge_occupied(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
+    """How many GPUs the strategy takes that the sentence, or the one before it, is about."""
+    found = _OCCUPIES.fullmatch(sentence.text)
+    if found is None or own.degrees is None or not own.own_hardware or sentence.models or sentence.gpus:
+        return
+    if found["back"]:
+        before = context.recent[-1] if context.recent else None
+        if (
+            before is None
+            or before.has("hypothetical")
+            or before.has("past")
+            or before.statement.section != sentence.statement.section
+        ):
+            return
+        said = {which: n for _, _, mention in before.strategies for which, n in mention.degrees}
+        if "dp" not in said or any(getattr(own.degrees, which) != n for which, n in said.items()):
+            return
+    number, needed = count_of(found["n"]), own.degrees.gpus
+    reason = f"{own.degrees.label} takes {needed} GPUs" + ("." if number == needed else f", not {number}.")
+    yield subject_claim(
+        sentence, verdict_of(number == needed), reason, "strategy", "GPUs in use", "=", f"{needed}", found["n"]
+    )
 
 
 def _room(sentence: Sentence, own: Situation, number: int, each: int | None) -> Iterator[Claim]:

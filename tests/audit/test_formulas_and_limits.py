@@ -88,3 +88,40 @@ def test_the_command_of_an_option_is_judged_as_that_option():
     for size, wrong in ((8, False), (2, True)):
         said = audit(COLUMNS.format("2.05 GB", "0 of 1") + command.format(size), problem_from_dict(PROBLEM))
         assert any(c.verdict == "contradicted" for c in said.claims) == wrong
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (
+            "Node 1 costs 4.80 per hour, node 2 at 4.80, together 9.60.",
+            "Node 1 costs 4.80 per hour, node 2 at 4.80, together 10.60.",
+        ),
+        (
+            "The cards of one node may draw 1.4 kW, those of the other 1.4 kW, in total 2.8 kW.",
+            "The cards of one node may draw 1.4 kW, those of the other 1.4 kW, in total 3.8 kW.",
+        ),
+        ("The layout occupies eight GPUs in all.", "The layout occupies twelve GPUs in all."),
+    ],
+)
+def test_sums_of_parts_and_gpus_in_use(right, wrong):
+    assert "confirmed" in verdicts(right)
+    assert "refuted" not in verdicts(right)
+    assert "refuted" in verdicts(wrong)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Each card costs 1.20 per hour and each node 4.80, together 9.60.",
+        "With a third node it would cost 9.60 per hour and 4.80, together 15.40.",
+        "Its predecessor was older. This needs twelve cards.",
+    ],
+)
+def test_what_may_be_several_times_is_no_sum(text):
+    assert "refuted" not in verdicts(text)
+
+
+def test_what_the_sentence_before_proposes_needs_its_gpus():
+    for number, verdict in (("eight", "confirmed"), ("twelve", "refuted")):
+        assert verdict in verdicts(f"Four replicas it is, each a TP2 pair (TP2, DP4). This needs {number} cards.")
