@@ -76,6 +76,10 @@ _BACK = re.compile(
     r"^\W*(?:that|this|it|which|they|das|dies|es|sie|cela|ce|c'est|il|elle|ils|elles)\b|\bof (?:that|this)\b|\bdavon\b|\bde cela\b",
     re.IGNORECASE,
 )
+_LIMIT_OF = re.compile(
+    r"\b(?:cap|limit|maximum|window|context|Grenze|Fenster|Kontext|limite|fenêtre|contexte)\s(?:of|von|de)\s$",
+    re.IGNORECASE,
+)
 _TOKENS = re.compile(r"[\s-](?:\w+\s)?(?:tokens?|Token|jetons?)\b|\W*$", re.IGNORECASE)
 
 
@@ -230,4 +234,6 @@ def _kind_of(sentence: Sentence, measure: Measure) -> str:
     """Of a figure: its dimension, or what it counts."""
     if measure.dimension:
         return measure.dimension
-    return "tokens" if measure.value >= 256 and not measure.unit and _TOKENS.match(sentence.text[measure.end :]) else ""
+    long = measure.value >= 256 and not measure.unit
+    named = _TOKENS.match(sentence.text[measure.end :]) or _LIMIT_OF.search(sentence.text[: measure.start])
+    return "tokens" if long and named else ""

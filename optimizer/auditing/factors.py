@@ -128,7 +128,8 @@ def _compares(text: str, factor: Factor) -> bool:
 
 
 _IS = re.compile(
-    r"(?:\b(?:is|are|be|could|can|fills?|könnte|kann|füllt|pourrait|runs?|comes?|makes?|gives?|offers?|delivers?|has|have|at|of|ist|sind|läuft|hat|haben|also|bis|zum|est|sont|a|ont|fait"
+    r"(?:\b(?:is|are|be|could|can|fills?|(?:uses?|takes?)(?: up)?"
+    r"|könnte|kann|füllt|pourrait|runs?|comes?|makes?|gives?|offers?|delivers?|has|have|at|of|ist|sind|läuft|hat|haben|also|bis|zum|est|sont|a|ont|fait"
     r"|font|soit|à|tourne\w*)\b(?:\s[^\W\d]+){0,4}?|[,:;(])\s*$",
     re.IGNORECASE,
 )

@@ -49,6 +49,19 @@ def test_what_a_factor_is_of_may_stand_before_it(sentence: str, right: str, wron
     assert "refuted" in verdicts(sentence.format(wrong), facts)
 
 
+@pytest.mark.parametrize(
+    ("sentence", "right", "wrong"),
+    [
+        ("The 131,072-token window is {} times our cap of 16,384, which is plenty.", "eight", "four"),
+        ("A request of 4,096 tokens uses up {} of the 16,384-token limit.", "a quarter", "half"),
+    ],
+)
+def test_two_lengths_are_compared(sentence: str, right: str, wrong: str) -> None:
+    facts = problem("llama3.1-8b", "h100-sxm-80gb")
+    assert "refuted" not in verdicts(sentence.format(right), facts)
+    assert "refuted" in verdicts(sentence.format(wrong), facts)
+
+
 def test_a_total_stands_beside_what_one_gpu_has() -> None:
     facts = problem("llama3.1-8b", "h100-sxm-80gb")
     table = "| Item | Value |\n|---|---|\n| HBM3, 80 GB a GPU | {} for eight |\n"
