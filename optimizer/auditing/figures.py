@@ -89,6 +89,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         return None  # "656 of the 671 GB": its unit stands behind the other
     if measure.dimension == "bytes" and _of_cards(sentence, measure):
         return None  # "four cards of 80 GB": what they are, whatever is said of them
+    if _IS_A_PART.match(sentence.text[measure.end :]):
+        return None  # "32,768 is a fifth of the window": what it is a part of stands behind it
     span = sentence.clause(measure.start)
     candidates = list(quantities_named(sentence, measure, span, lexicon))
     if not measure.dimension and is_part_of_count(sentence, measure) and "experts_per_token" in lexicon.quantities:
@@ -144,6 +146,8 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         and _MOVES.search(sentence.text)
     ):
         candidates.append(FigureReading(lexicon.quantities["gpu_rate"], STRONG, None))
+    if measure.dimension == "bytes" and _HOST_MEMORY.search(sentence.text[: measure.start]):
+        candidates = [one for one in candidates if one.quantity.id == "host_memory"]
     if measure.dimension == "bytes" and measure.value <= WIDEST_NUMBER:
         candidates = [one for one in candidates if not one.quantity.id.startswith(("weights", "kv_cache", "parameter"))]
     if measure.dimension == "bytes" and _KIND_OF_CARD.match(sentence.text[measure.end :]):
@@ -278,6 +282,17 @@ def is_kind_of_card(sentence: Sentence, measure: Measure) -> bool:
     return _of_cards(sentence, measure) or bool(_KIND_OF_CARD.match(sentence.text[measure.end :]))
 
 
+_IS_A_PART = re.compile(
+    r"[\s`*]*(?:is|are|was|ist|sind|est|sont|makes?)\s(?:about |roughly |just |only |some |etwa |rund |environ |à peine )?(?:\w+ )?"
+    r"(?:half|third|quarter|fifth|sixth|eighth|tenth|twice|double|thrice|Hälfte|Drittel|Viertel|Fünftel|Achtel|Zehntel|doppelt"
+    r"|moitié|tiers|quart|cinquième|huitième|dixième|double)\b",
+    re.IGNORECASE,
+)
+_HOST_MEMORY = re.compile(
+    r"\b(?:host|main|system|server) (?:memory|RAM)\W{0,2}(?:\w+\W){0,2}$"
+    r"|\b(?:Arbeitsspeicher|Hauptspeicher|mémoire (?:vive|centrale))\W{0,2}(?:\w+\W){0,2}$",
+    re.IGNORECASE,
+)
 WIDEST_NUMBER = 8
 """Bytes of one number: "12 B weights at 2 bytes" says how they are stored."""
 _KIND_OF_CARD = re.compile(

@@ -199,12 +199,20 @@ def _subject(quantity: Quantity, situation: Situation) -> str:
     return " with ".join(parts) or situation.problem.name
 
 
+_PLUS = re.compile(r"\s?(?:\+|plus)\s?")
+
+
 def token_counts(sentence: Sentence, measure: Measure) -> Iterator[float]:
     """Numbers of tokens that a sentence states beside a figure: ``a 4,096-token conversation``."""
-    for other in sentence.measures:
+    for place, other in enumerate(sentence.measures):
         if other == measure or other.dimension or other.value < 16:
             continue
         after = sentence.text[other.end : other.end + 40]
+        added = sentence.measures[place - 1] if place else None
+        if added is not None and not added.dimension and _PLUS.fullmatch(sentence.text[added.end : other.start]):
+            if re.match(r"[\s-]*(?:[Tt]okens?|toks?|jetons?)\b", after):
+                yield added.value + other.value  # "2,000 + 400 tokens": what they are together
+            continue
         before = sentence.text[max(0, other.start - 30) : other.start]
         if re.match(
             r"[\s-]*(?:\w+[\s-])?(?:[Tt]okens?|toks?|jetons?|positions?)\b(?!\s?(?:/|per\b|pro\b|par\b))", after

@@ -104,7 +104,7 @@ class Variants:
         self.recommended = self._recommended(statements)
 
     def _learn_columns(self, statements: tuple[Statement, ...]) -> None:
-        """Tables whose columns are variants: by the row that gives the strategy of each, and their names by the heading."""
+        """Tables whose columns are variants: by their headings or the row that give the strategy of each."""
         for one in statements:
             if one.kind != "row":
                 continue
@@ -153,6 +153,9 @@ class Variants:
         for match in (*_NAME.finditer(text), *_LETTER.finditer(text)):
             if _key(match) in self.named:
                 return match.start(), match.end(), self.named[_key(match)]
+        below = _NAME.search(statement.section.split(" / ")[-1])
+        if below and _key(below) in self.named:
+            return 0, 0, self.named[_key(below)]
         if statement.line in self.of_line:
             return 0, 0, self.of_line[statement.line]
         return None

@@ -140,6 +140,8 @@ def _judge(
     apart = 0.02 if measure.dimension else 0.0
     if any(measure.near(value, apart) for value in (*(v for _, _, values in possible for v in values), *others)):
         return None
+    if measure.dimension and any(measure.says(v, one.near) for one in listed for v in _values(one, subject.meant, {})):
+        return None  # another figure of the same unit, whatever the words say
     span = sentence.clause(measure.start)
     meant = about(sentence, span, context, own)
     if not may_be_wrong(sentence, measure, first, meant, Scope(frozenset(), False, False), around, span):

@@ -49,6 +49,10 @@ _OTHER_ONES = re.compile(
 _EITHER = re.compile(r"[^,]\s(?:or|oder|ou)\s$", re.IGNORECASE)
 _OTHERS = re.compile(r"\s(?:others?|remaining|übrigen|anderen|restlichen|autres|restant\w*|left)\b", re.IGNORECASE)
 _OTHER_PERCENTILE = re.compile(r"\b[Pp]9[05]\b|\b9[05]\.")
+_TOO_BIG = re.compile(
+    r"\b(?:too (?:big|large|much|heavy)|enough|at least|zu (?:groß|viel|schwer)|genug|mindestens|trop (?:gros\w*|lourd\w*)|au moins)\b",
+    re.IGNORECASE,
+)
 _SPREAD_OVER = re.compile(r"\d\s[^,.;\d]+\s(?:over|across|on|auf|über|sur)\s$", re.IGNORECASE)
 """``64 query heads over 8 KV heads``: no bound."""
 _FORMAT = re.compile(r"\b(?:FP8|INT8|FP4|INT4|NVFP4|MXFP4|AWQ|GPTQ|[48][- ]?[Bb]its?|E4M3|W4A16|W8A8)\b", re.IGNORECASE)
@@ -104,6 +108,8 @@ def may_be_wrong(sentence: Sentence, measure: Measure, topic: Topic, meant: Abou
         return False
     if not measure.dimension and not float(measure.value).is_integer() and topic.id != "prompt_to_output":
         return False
+    if topic.id in ("gpus", "gpus_used", "gpus_per_node") and (sentence.has("fits") or _TOO_BIG.search(text)):
+        return False  # how many cards would hold something
     if _OF_ITS.search(before) and topic.id not in ("gpu_memory", "node_memory", "total_memory"):
         return False
     words = words_in(text, [(g.start, g.end, "card") for g in sentence.gpus])
