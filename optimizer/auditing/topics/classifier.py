@@ -20,34 +20,22 @@ WEIGHTS = DATA / "topic_weights.json.gz"
 
 
 @cache
-def _models() -> dict[str, tuple[list[str], dict[str, np.ndarray]]]:
-    """Per unit the topics and each feature's weights for them."""
+def _models() -> tuple[float, dict[str, tuple[list[str], dict[str, list[int]]]]]:
+    """The unit of the weights, and per unit of figures the topics and each feature's weights: place and value by turns."""
     with gzip.open(WEIGHTS, "rt", encoding="utf-8") as file:
         loaded = json.load(file)
-    scale: float = loaded["scale"]
-    return {
-        unit: (one["topics"], {name: _row(listed, len(one["topics"])) * scale for name, listed in one["features"].items()})
-        for unit, one in loaded["units"].items()
-    }  # fmt: skip
-
-
-def _row(listed: list[int], topics: int) -> np.ndarray:
-    row = np.zeros(topics)
-    row[listed[0::2]] = listed[1::2]
-    return row
+    return loaded["scale"], {unit: (one["topics"], one["features"]) for unit, one in loaded["units"].items()}
 
 
 def topics_of(sentence: Sentence, measure: Measure) -> dict[str, float]:
     """The probability of each topic that a figure of this unit may belong to; nothing where its unit was never seen."""
-    model = _models().get(measure.dimension)
-    if model is None:
+    scale, models = _models()
+    if measure.dimension not in models:
         return {}
-    names, weights = model
-    found = features_of(sentence, measure)
+    names, weights = models[measure.dimension]
     scores = np.zeros(len(names))
-    for name in found:
-        row = weights.get(name)
-        if row is not None:
-            scores += row
+    for name in features_of(sentence, measure):
+        row = weights.get(name, [])
+        scores[row[0::2]] += np.multiply(row[1::2], scale)
     scores = np.exp(scores - scores.max())
     return dict(zip(names, (scores / scores.sum()).tolist(), strict=True))

@@ -49,6 +49,7 @@ _OTHER_ONES = re.compile(
 _EITHER = re.compile(r"[^,]\s(?:or|oder|ou)\s$", re.IGNORECASE)
 _OTHERS = re.compile(r"\s(?:others?|remaining|übrigen|anderen|restlichen|autres|restant\w*|left)\b", re.IGNORECASE)
 _OTHER_PERCENTILE = re.compile(r"\b[Pp]9[05]\b|\b9[05]\.")
+_CARDS = re.compile(r"\s(?:GPUs?|cards?|Karten?|cartes?|accelerators?|Beschleuniger|accélérateurs?)\b", re.IGNORECASE)
 _TOO_BIG = re.compile(
     r"\b(?:too (?:big|large|much|heavy)|enough|at least|zu (?:groß|viel|schwer)|genug|mindestens|trop (?:gros\w*|lourd\w*)|au moins)\b",
     re.IGNORECASE,
@@ -108,6 +109,8 @@ def may_be_wrong(sentence: Sentence, measure: Measure, topic: Topic, meant: Abou
         return False
     if not measure.dimension and not float(measure.value).is_integer() and topic.id != "prompt_to_output":
         return False
+    if _CARDS.match(text[measure.end :]) and not topic.id.startswith(("gpus", "tp", "replicas")):
+        return False  # it counts cards, whatever else the sentence is about
     if topic.id in ("gpus", "gpus_used", "gpus_per_node") and (sentence.has("fits") or _TOO_BIG.search(text)):
         return False  # how many cards would hold something
     if _OF_ITS.search(before) and topic.id not in ("gpu_memory", "node_memory", "total_memory"):
