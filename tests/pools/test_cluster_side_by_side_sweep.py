@@ -80,8 +80,8 @@ def test_questions_about_either_kind_alone_name_a_better_mix() -> None:
 
 def test_what_a_mix_alone_keeps_is_not_called_impossible() -> None:
     told = why_this(cluster_with(**ONLY_TOGETHER | {"cluster": [H100]}))
-    assert told.sentences[0].startswith("Nothing was found that keeps every rule")
-    assert "joint instances beside pools are best of all: 20% to" in told.sentences[1]
+    assert told.sentences[0] == "Neither joint instances alone nor pools alone were found to keep every rule."
+    assert told.sentences[1].startswith("Joint instances beside pools keep every rule, of which 20% to")
 
 
 def test_a_graph_of_an_inventory_says_that_it_draws_one_kind(tmp_path: Path) -> None:
