@@ -118,6 +118,8 @@ def _placed(sentence: Sentence) -> Iterator[Claim]:
         ):
             continue
         gap = sentence.text[first.end : second.start]
+        if _BELOW.search(sentence.text[: first.start]) and re.match(r",\s\w+ (?:tokens?|ones?|Token|jetons?)\b", gap):
+            continue  # "first tokens within 6 s, later ones within 120 ms": both are bounds
         below, above = _BELOW.search(gap), _ABOVE.search(gap)
         if (
             bool(below) == bool(above)

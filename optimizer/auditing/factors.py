@@ -140,10 +140,12 @@ _AS_MANY = re.compile(
 
 
 _OF_WHAT_WAS_SAID = re.compile(
-    r"(?:\S+\s){1,2}(?:that|as much|so viel|davon|cela|autant)(?:,\s\S{1,20},)?\s(?:in|im|with|mit|bei|en|avec)\s",
+    r"(?:\S+\s){1,2}(?:that|as much|so viel|davon|cela|autant)(?:,\s\S{1,20},)?\s(?:in|im|with|mit|bei|en|avec)\s"
+    r"|(?:\S+\s){1,3}(?:(?:of|from) (?:that|it|this|them|these|those)|davon|de (?:cela|ceux-ci|celles-ci)),\s\D{0,12}\d",
     re.IGNORECASE,
 )
-"""``989 TFLOPS in bf16, twice that in FP8``: what the factor is of stands before it, and what it is said of behind."""
+"""``989 TFLOPS in bf16, twice that in FP8``, ``65.5 GB; a quarter of that, 16.4 GB``:
+what the factor is of stands before it, and what it is said of behind."""
 
 
 def judge_factors(sentence: Sentence, context: Context, own: Situation) -> Iterator[Claim]:
@@ -166,7 +168,8 @@ def judge_factors(sentence: Sentence, context: Context, own: Situation) -> Itera
     if as_many:
         before, behind = (factor.end, factor.end + as_many.end("of")), (factor.end + as_many.end(), len(sentence.text))
     elif _OF_WHAT_WAS_SAID.match(sentence.text[factor.start :]):
-        before, behind = behind, before
+        last = max((m.start for m in sentence.measures if m.end <= factor.start), default=0)
+        before, behind = behind, (last, factor.start)
     yield from (
         list(_compared(sentence, factor, before, behind, context, own))
         or list(_of_two_parts(sentence, factor, context))

@@ -146,6 +146,10 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         and _MOVES.search(sentence.text)
     ):
         candidates.append(FigureReading(lexicon.quantities["gpu_rate"], STRONG, None))
+    if measure.dimension == "bytes" and _FIT_INTO.search(sentence.text[: measure.start]):
+        candidates = [one for one in candidates if not one.quantity.id.startswith(_HELD)]
+    if not measure.dimension and _LEADING_SECOND.match(sentence.text):
+        candidates = [one for one in candidates if one.quantity.id not in ("prompt_tokens", "output_tokens")]
     if measure.dimension == "bytes" and _HOST_MEMORY.search(sentence.text[: measure.start]):
         candidates = [one for one in candidates if one.quantity.id == "host_memory"]
     if measure.dimension == "bytes" and measure.value <= WIDEST_NUMBER:
@@ -288,6 +292,17 @@ _IS_A_PART = re.compile(
     r"|moitié|tiers|quart|cinquième|huitième|dixième|double)\b",
     re.IGNORECASE,
 )
+_FIT_INTO = re.compile(
+    r"\b(?:fits?|goes|go|passen|passt|tient|tiennent|entrent?)\s(?:\w+\s)?(?:into|in|on|onto|within|auf|dans|sur)\s"
+    r"(?:the\s|its\s|our\s|die\s|den\s|das\s|les\s|ces\s)?$",
+    re.IGNORECASE,
+)
+"""``470 GB of weights fit into the 1,128 GB of eight cards``: what there is, and not what goes there."""
+_HELD = ("weights", "checkpoint", "cache", "kv_cache", "memory_left")
+_LEADING_SECOND = re.compile(
+    r"\W*(?:per|every|each|in one|in a|pro|je|in jeder|chaque|par|en une)\s(?:second|Sekunde|seconde)\b", re.IGNORECASE
+)
+"""``Per second 6,000 prompt tokens are read and 1,000 tokens written``: rates, and no lengths."""
 _HOST_MEMORY = re.compile(
     r"\b(?:host|main|system|server) (?:memory|RAM)\W{0,2}(?:\w+\W){0,2}$"
     r"|\b(?:Arbeitsspeicher|Hauptspeicher|mémoire (?:vive|centrale))\W{0,2}(?:\w+\W){0,2}$",

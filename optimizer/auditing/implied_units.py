@@ -85,7 +85,16 @@ def with_implied_units(text: str, found: list[Measure]) -> list[Measure]:
     """The figures of a text, those without a unit with the one that the text gives them."""
     periods = {_period(m) for m in _ANYWHERE.finditer(text)}
     given: list[Measure] = []
-    for one in found:
+    for place, one in enumerate(found):
+        behind = found[place + 1] if place + 1 < len(found) else None
+        if (
+            _bare(one)
+            and behind is not None
+            and behind.dimension == "tokens/s"
+            and _TOKENS_AND.fullmatch(text[one.end : behind.start])
+        ):
+            given.append(one.in_dimension("tokens/s"))
+            continue
         rate = _TOKENS_OVER_TIME.match(text[one.end :]) if not one.dimension else None
         if rate:
             given.append(one.in_dimension("tokens/s", 1.0 / PERIODS[rate["period"].lower()][0]))
@@ -112,6 +121,11 @@ _TOKENS_OVER_TIME = re.compile(
     re.IGNORECASE,
 )
 """``8.1 million output tokens an hour``: a rate, and no length."""
+_TOKENS_AND = re.compile(
+    r"\s(?:[\w-]+\s){0,2}?(?:\w*-?[Tt]okens?|jetons?)(?:\s(?:in|of input|of prompts?|d'entrée))?,?\s(?:and|und|et)\s(?:[\w']+\s){0,4}",
+    re.IGNORECASE,
+)
+"""``9,000 prompt tokens and 1,800 output tokens a second``: both are rates."""
 _SHARE = re.compile(
     r"\s?(?:(?:per|a|on each|for each|pro|je|par|/)\s?(?:GPU|card|replica|copy|instance|node|server"
     r"|Karte|Replikat|Instanz|Knoten|Server|carte|réplique"

@@ -129,7 +129,7 @@ def _crossing(sentence: Sentence, own: Situation, degrees: Degrees) -> Iterator[
     text, hardware = sentence.text, own.problem.hardware
     if re.search(r"\b(?:if|could|might|wenn|könnte|si|pourrait)\b", text, re.IGNORECASE):
         return
-    crossing = _CROSSES.search(text) and _BETWEEN.search(text)
+    crossing = _CROSSES.search(text) if _BETWEEN.search(text) else None
     inside = _INSIDE.search(text)
     tensor, replica = _TENSOR.search(text), _REPLICA.search(text)
     if (

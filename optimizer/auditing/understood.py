@@ -76,7 +76,8 @@ def understood(
     ]
     if others and quantity.id != "memory_left":
         return False
-    if _IF.search(text) and not meant.named_strategy and depends_on_strategy(quantity):
+    elsewhere = sentence.has("hypothetical") and not all(one.own_hardware for one in meant.situations)
+    if (_IF.search(text) or elsewhere) and not meant.named_strategy and depends_on_strategy(quantity):
         return False
     if measure.high > measure.value or (not measure.dimension and (measure.word or quantity.loose)):
         return False
