@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from optimizer.auditing.claims import figure_claim, verdict_of
-from optimizer.auditing.figures import is_operand
+from optimizer.auditing.figure_roles import is_operand
 from optimizer.auditing.measures import Measure
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from optimizer.auditing.labels import shortened
-from optimizer.auditing.measures import Measure
+from optimizer.auditing.measures import Measure, shown
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim, Parsed, Verdict
 
@@ -21,6 +23,29 @@ def figure_claim(
         sentence.statement.line, shortened(sentence.statement.text), verdict, reason, stated.text, expected,
         Parsed(sentence.text[:60], quantity, stated.value, stated.dimension, relation),
     )  # fmt: skip
+
+
+class TitledValue(Protocol):
+    """What a figure is of: an entry of a ledger, a topic."""
+
+    @property
+    def id(self) -> str:
+        """Its key."""
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+
+    @property
+    def unit(self) -> str:
+        """Base unit of its values."""
+
+
+def ledger_claim(sentence: Sentence, measure: Measure, of: TitledValue, value: float, right: bool) -> Claim:
+    """About a figure that has this value of what it is of, or has not."""
+    expected = shown(value, of.unit)
+    reason = f"{of.title[0].upper()}{of.title[1:]}: {expected}" + ("." if right else f", not {measure.text}.")
+    return figure_claim(sentence, verdict_of(right), reason, measure, expected, of.id)
 
 
 def subject_claim(

@@ -79,6 +79,10 @@ OTHER_NETWORK = re.compile(
 """Networks beside the one that is served: their sizes are not the model's."""
 
 
+RECENT = 2
+"""Sentences before that figures may go on from."""
+
+
 @dataclass(frozen=True, slots=True)
 class StatedFacts:
     """A figure the report states, with its line."""
@@ -113,6 +117,10 @@ class Context:
     """Sentences in the order in which they were read: what figures may go on from."""
     interned: dict[tuple[object, ...], Any] = field(default_factory=dict)
     """Situations of the audit by their key, so that each computes its values once."""
+
+    def before(self, sentence: Any) -> tuple[Any, ...]:
+        """The last sentences that one may go on from, of the lines right above it."""
+        return tuple(s for s in self.recent if 0 <= sentence.statement.line - s.statement.line <= 3)[-RECENT:]
 
     @cached_property
     def commands(self) -> tuple[ShellCommand, ...]:

@@ -25,6 +25,7 @@ from optimizer.auditing.candidates import (
 )
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
+from optimizer.auditing.figure_roles import cards_behind, is_of_cards, is_operand, is_part_of_count
 from optimizer.auditing.formula import UnknownName, value_of
 from optimizer.auditing.kinds import DIVIDED_INTO, OF_A_KIND_OF_LAYER, UNDIVIDED, WINDOW
 from optimizer.auditing.labels import claim
@@ -39,13 +40,6 @@ from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import About, about, without_compared
 from optimizer.auditing.understood import understood
 from optimizer.results.audit import Claim, Parsed
-
-_OPERATOR_BEFORE = re.compile(r"(?:[×✕·*÷/+−^]|\b[xX]|(?<=[\d)])\s[-–]|\bminus|\bplus|\btimes|\bmal)\s*\(?$")
-
-_OPERATOR_AFTER = re.compile(
-    r"^[^\d=≈]{0,18}?(?:\)\s*)?\s?(?:[×✕*÷+^]|[xX](?=\s?\d)|(?<!\w)/(?=\s?\(?\d)|·(?=\s?\(?\d[^=≈]*[=≈])"
-    r"|[−–-]\s\d|\bminus\b|\bplus\b|\btimes\b|\bdivided by\b)"
-)
 
 
 def judge_figures(sentence: Sentence, context: Context, lexicon: Lexicon, own: Situation) -> Iterator[Claim]:
@@ -73,10 +67,6 @@ def _derived(sentence: Sentence, measure: Measure, context: Context, own: Situat
     return _judge(replace(sentence, terms=terms), measure, context, titles, own)
 
 
-def is_operand(text: str, measure: Measure) -> bool:
-    return bool(_OPERATOR_BEFORE.search(text[: measure.start]) or _OPERATOR_AFTER.match(text[measure.end :]))
-
-
 def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexicon, own: Situation) -> Claim | None:
     if not measure.dimension and any(
         m.dimension
@@ -87,7 +77,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         if m.start > measure.end
     ):
         return None  # "656 of the 671 GB": its unit stands behind the other
-    if measure.dimension == "bytes" and _of_cards(sentence, measure):
+    if measure.dimension == "bytes" and is_of_cards(sentence, measure):
         return None  # "four cards of 80 GB": what they are, whatever is said of them
     if _IS_A_PART.match(sentence.text[measure.end :]):
         return None  # "32,768 is a fifth of the window": what it is a part of stands behind it
@@ -154,7 +144,7 @@ def _judge(sentence: Sentence, measure: Measure, context: Context, lexicon: Lexi
         candidates = [one for one in candidates if one.quantity.id == "host_memory"]
     if measure.dimension == "bytes" and measure.value <= WIDEST_NUMBER:
         candidates = [one for one in candidates if not one.quantity.id.startswith(("weights", "kv_cache", "parameter"))]
-    if measure.dimension == "bytes" and _KIND_OF_CARD.match(sentence.text[measure.end :]):
+    if measure.dimension == "bytes" and cards_behind(sentence, measure):
         candidates = [one for one in candidates if one.quantity.id in ("gpu_memory", "total_memory")]
     refuted: Claim | None = None
     unexplained: tuple[FigureReading, list[Reading]] | None = None
@@ -242,50 +232,6 @@ def _closest(found: list[Reading], measure: Measure, quantity: Quantity) -> Read
     return min(found, key=lambda one: abs(math.log(one.value / measure.value)) if one.value > 0 else math.inf)
 
 
-def _of_cards(sentence: Sentence, measure: Measure) -> bool:
-    return bool(
-        _OF_CARD.search(sentence.text[: measure.start])
-        or (
-            sentence.has("fits")
-            and any(
-                re.fullmatch(r"s?\s(?:with|mit|de|of|à|zu)\s", sentence.text[g.end : measure.start])
-                for g in sentence.gpus
-            )
-        )
-    )
-
-
-def is_part_of_count(sentence: Sentence, measure: Measure) -> bool:
-    """Whether a number is some of another one: ``two of eight experts``."""
-    return any(
-        other.start > measure.end
-        and not other.dimension
-        and _SOME_OF.fullmatch(sentence.text[measure.end : other.start])
-        for other in sentence.measures
-    )
-
-
-def is_whole_of_count(sentence: Sentence, measure: Measure) -> bool:
-    """Whether a number is what another one is some of: ``eight of the twelve GPUs``."""
-    return any(
-        other.end < measure.start
-        and not other.dimension
-        and _SOME_OF.fullmatch(sentence.text[other.end : measure.start])
-        for other in sentence.measures
-    )
-
-
-_SOME_OF = re.compile(
-    r"\s(?:(?:out\s)?of|from|among|von|aus|der|des|de|parmi|sur)\s(?:the\s|its\s|all\s|our\s|these\s|den\s|ihren\s|les\s|ses\s|ces\s|nos\s)?",
-    re.IGNORECASE,
-)
-
-
-def is_kind_of_card(sentence: Sentence, measure: Measure) -> bool:
-    """Whether a size says what cards are: ``four cards of 80 GB``, ``two 80 GB cards``."""
-    return _of_cards(sentence, measure) or bool(_KIND_OF_CARD.match(sentence.text[measure.end :]))
-
-
 _IS_A_PART = re.compile(
     r"[\s`*]*(?:is|are|was|ist|sind|est|sont|makes?)\s(?:about |roughly |just |only |some |etwa |rund |environ |à peine )?(?:\w+ )?"
     r"(?:half|third|quarter|fifth|sixth|eighth|tenth|twice|double|thrice|Hälfte|Drittel|Viertel|Fünftel|Achtel|Zehntel|doppelt"
@@ -310,11 +256,6 @@ _HOST_MEMORY = re.compile(
 )
 WIDEST_NUMBER = 8
 """Bytes of one number: "12 B weights at 2 bytes" says how they are stored."""
-_KIND_OF_CARD = re.compile(
-    r"[\s-](?:GPUs?|cards?|accelerators?|Karten?|cartes?)\b(?!\s(?:memory|RAM|Speicher|mémoire))", re.IGNORECASE
-)
-"""``two 80 GB cards``, ``zwei 80-GB-GPUs``: what cards they are, and no size of anything on them."""
-
 _PER_GPU = re.compile(r"\s*(?:\w+\s|€\s?|\$\s?)?(?:per|a|each|je|pro|par|/)\s?(?:GPU|card|Karte|carte)", re.IGNORECASE)
 
 _WHICH = re.compile(r",?\s(?:which|that|whose|die|der|das|qui|dont)\s[^,.;:()\d]{0,40}", re.IGNORECASE)
@@ -394,13 +335,6 @@ _OF_A_KIND = re.compile(
     re.IGNORECASE,
 )
 """Layers of one kind, of which there are fewer than layers in all; the scored core knows them."""
-_OF_CARD = re.compile(
-    r"\d\s(?:GPUs|cards|accelerators|Karten|cartes|GPU)\s(?:of|with|zu je|à|de|mit je|mit)\s$|\b(?:two|three|four|five|six"
-    r"|seven|eight|zwei|drei|vier"
-    r"|acht|deux|trois|quatre|huit|single|one|une|eine)\s(?:GPUs?|cards?|accelerators?|Karten?|cartes?)\s(?:of|with|zu je|à"
-    r"|de|mit je|mit)\s$",
-    re.IGNORECASE,
-)
 
 
 def _on_gpu(sentence: Sentence, span: tuple[int, int]) -> bool:

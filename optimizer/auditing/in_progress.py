@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from optimizer.auditing.claims import figure_claim, verdict_of
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.figures import is_part_of_count
+from optimizer.auditing.figure_roles import is_part_of_count
 from optimizer.auditing.measures import Measure
 from optimizer.auditing.sentences import Sentence
 from optimizer.results.audit import Claim

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from optimizer.auditing.claims import figure_claim, verdict_of
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.figures import WIDEST_NUMBER, is_operand
+from optimizer.auditing.figure_roles import is_operand
+from optimizer.auditing.figures import WIDEST_NUMBER
 from optimizer.auditing.ledger import token_counts
 from optimizer.auditing.measures import shown
 from optimizer.auditing.number_words import NUMBER_WORD, count_of

@@ -32,12 +32,15 @@ def parts_known(rivals: list[Measure], meant: About) -> bool:
 
 def depends_on_strategy(quantity: Quantity) -> bool:
     """Whether a quantity is another one under another strategy."""
-    return bool(
-        re.search(
-            r"\b(?:tp|pp|dp|ep|gpus_used|weights_gpu|kv_token_gpu|kv_split)\b",
-            " ".join(sum(quantity.values.values(), ())),
-        )
-    )
+    return speaks_of_strategy(" ".join(sum(quantity.values.values(), ())))
+
+
+def speaks_of_strategy(formulas: str) -> bool:
+    """Whether some formula has another value under another strategy."""
+    return bool(_OF_STRATEGY.search(formulas))
+
+
+_OF_STRATEGY = re.compile(r"\b(?:tp|pp|dp|ep|gpus_used|weights_gpu|kv_token_gpu|kv_split)\b")
 
 
 def after_weights(sentence: Sentence, measure: Measure, found: list[Reading]) -> bool:

@@ -11,14 +11,14 @@ from typing import Any
 
 import yaml
 
-from optimizer.auditing.claims import figure_claim
+from optimizer.auditing.claims import ledger_claim
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.figures import is_operand, is_whole_of_count
+from optimizer.auditing.figure_roles import is_operand, is_whole_of_count
 from optimizer.auditing.inventory.groups import GroupNames
 from optimizer.auditing.inventory.ledger import InventoryLedger, Values
 from optimizer.auditing.lexicon import DATA
-from optimizer.auditing.measures import Measure, shown
+from optimizer.auditing.measures import Measure
 from optimizer.auditing.refutable import relation_of
 from optimizer.auditing.scopes import Scope
 from optimizer.auditing.scored.entries import LedgerEntry, entry_of
@@ -29,7 +29,6 @@ from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import about
 from optimizer.results.audit import Claim
 
-_RECENT = 2
 _TOTAL = frozenset({"total", "both"})
 _NOUNS = frozenset(
     {"card", "host", "copy", "rack", "nodegroup", "layer", "request", "sequence", "token", "head", "expert"}
@@ -59,7 +58,7 @@ def judge_whole(
     Args:
         inherited: groups that the sentence goes on about without naming them.
     """
-    recent = tuple(s for s in context.recent if 0 <= sentence.statement.line - s.statement.line <= 3)[-_RECENT:]
+    recent = context.before(sentence)
     for measure in sentence.measures:
         part = not measure.dimension and measure.start > 0 and _PARTITIVE.match(sentence.text)
         if is_operand(sentence.text, measure) or _is_an_index(sentence, measure) or part:
@@ -132,7 +131,7 @@ def _judge(
         value = next((v for v in known if measure.says(v, one.near)), None)
         if value is not None:
             sure = points >= max(ENOUGH, 0.6 * best) and relation_of(sentence, measure) == "="
-            return _claim(sentence, measure, one, value, True) if sure else None
+            return ledger_claim(sentence, measure, one, value, True) if sure else None
     first, points, expected = next((one for one in possible if not one[0].confirms_only), possible[0])
     if first.confirms_only or points < ENOUGH or (measure.word and measure.value == 1):
         return None
@@ -150,15 +149,9 @@ def _judge(
     told = [one for _, _, values in possible for one in values if one > 0]
     if first.unit in ("money/h", "W") and told and measure.value > 0:  # said of one GPU and of all alike: the nearest
         value = min(told, key=lambda one: abs(math.log(one / measure.value)))
-    return _claim(sentence, measure, first, value, False)
+    return ledger_claim(sentence, measure, first, value, False)
 
 
 def _values(entry: LedgerEntry, sets: tuple[Values, ...], local: Local) -> tuple[float, ...]:
     formulas = [formula for listed in entry.values.values() for formula in listed]
     return tuple(value for names in sets for formula in formulas for value in values_with(formula, names, local))
-
-
-def _claim(sentence: Sentence, measure: Measure, entry: LedgerEntry, value: float, right: bool) -> Claim:
-    expected = shown(value, entry.unit)
-    reason = f"{entry.title[0].upper()}{entry.title[1:]}: {expected}" + ("." if right else f", not {measure.text}.")
-    return figure_claim(sentence, "confirmed" if right else "refuted", reason, measure, expected, entry.id)

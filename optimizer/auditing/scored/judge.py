@@ -11,16 +11,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from optimizer.auditing.claims import figure_claim
+from optimizer.auditing.claims import ledger_claim
 from optimizer.auditing.context import OTHER_NETWORK, Context
 from optimizer.auditing.coverage import CARRIES, explained
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.figures import is_kind_of_card, is_operand
+from optimizer.auditing.figure_roles import is_kind_of_card, not_taken
 from optimizer.auditing.formula import UnknownName, value_of
 from optimizer.auditing.kinds import OF_A_KIND_OF_LAYER, WAYS, WINDOW
 from optimizer.auditing.lengths import is_length
-from optimizer.auditing.measures import Measure, shown
-from optimizer.auditing.refutable import relation_of
+from optimizer.auditing.measures import Measure
+from optimizer.auditing.refutable import relation_of, speaks_of_strategy
 from optimizer.auditing.scopes import Scope, scope_of
 from optimizer.auditing.scored.classes import words_in
 from optimizer.auditing.scored.entries import LedgerEntry, by_unit
@@ -36,8 +36,6 @@ POSSIBLE_PREDICTION = 0.6
 """Of the best score: a prediction, of which there are many, is meant only from there on."""
 APART = 0.06
 """Relative: nearer figures are not called wrong, whatever the digits; 0.15 where "about" or a round number word stands before."""
-RECENT = 2
-"""Sentences before that figures may go on from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +49,11 @@ class Meant:
 
 def judge_scored(sentence: Sentence, context: Context, own: Situation, taken: set[str]) -> Iterator[Claim]:
     """The figures of a sentence that are not ``taken`` (judged before, as written)."""
-    recent = tuple(s for s in context.recent if 0 <= sentence.statement.line - s.statement.line <= 3)[-RECENT:]
-    for measure in sentence.measures:
-        repeated = sum(other.text == measure.text for other in sentence.measures) > 1
-        if (measure.text not in taken or repeated) and not is_operand(sentence.text, measure):
-            said = _judge(sentence, measure, context, own, recent)
-            if said is not None:
-                yield said
+    recent = context.before(sentence)
+    for measure in not_taken(sentence, taken):
+        said = _judge(sentence, measure, context, own, recent)
+        if said is not None:
+            yield said
     context.recent.append(sentence)
 
 
@@ -146,7 +142,7 @@ def _judge(
         if right[0].score >= max(ENOUGH, 0.8 * best) and (
             relation_of(sentence, measure) == "=" or right[0].entry.limit
         ):
-            return _claim(sentence, measure, right[0].entry, value, True)
+            return ledger_claim(sentence, measure, right[0].entry, value, True)
         return None
     if first.score < max(best_wrong, ENOUGH) or first.entry.confirms_only:
         return None
@@ -162,7 +158,7 @@ def _judge(
         return None
     near = min(first.values, key=lambda one: abs(one - measure.value))
     value = near if measure.dimension in ("W", "money/h") else first.values[0]
-    return _claim(sentence, measure, first.entry, value, False)
+    return ledger_claim(sentence, measure, first.entry, value, False)
 
 
 def _between(measure: Measure, entry: LedgerEntry, meant: About) -> bool:
@@ -225,7 +221,6 @@ _COMPARED = re.compile(
     r"|niedriger|de plus|de moins|plus|moins|cheaper|günstiger)\b",
     re.IGNORECASE,
 )
-_OF_STRATEGY = re.compile(r"\b(?:tp|pp|dp|ep|gpus_used|weights_gpu|kv_token_gpu|kv_split)\b")
 OFTEN_MEASURED = frozenset({"ms", "tokens/s", "requests/s", "%"})
 
 
@@ -254,9 +249,9 @@ def may_be_wrong(
     ):
         return False
     formulas = " ".join(formula for listed in entry.values.values() for formula in listed)
-    if any(one.degrees is None for one in meant.situations) and _OF_STRATEGY.search(formulas):
+    if any(one.degrees is None for one in meant.situations) and speaks_of_strategy(formulas):
         return False
-    if sentence.has("hypothetical") and _OF_STRATEGY.search(formulas) and not meant.named_strategy:
+    if sentence.has("hypothetical") and speaks_of_strategy(formulas) and not meant.named_strategy:
         return False
     clause = {name for word in around.words if span[0] <= word.start < span[1] for name in word.classes}
     if "foreign" in clause or any(is_beside(sentence, measure, w) for w in around.words if "altered" in w.classes):
@@ -295,10 +290,3 @@ def _column_of_values(sentence: Sentence, around: Surroundings) -> bool:
         return False
     kinds = ("target", "achieved", "past", "other", "met", "missed", "negation")
     return not any(sentence.has(kind, start, end) for kind in kinds)
-
-
-def _claim(sentence: Sentence, measure: Measure, entry: LedgerEntry, value: float, right: bool) -> Claim:
-    expected = shown(value, entry.unit)
-    reason = f"{entry.title}: {expected}" + ("." if right else f", not {measure.text}.")
-    reason = reason[0].upper() + reason[1:]
-    return figure_claim(sentence, "confirmed" if right else "refuted", reason, measure, expected, entry.id)

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from optimizer.auditing.claims import figure_claim
+from optimizer.auditing.claims import ledger_claim
 from optimizer.auditing.context import Context
 from optimizer.auditing.facts import Situation
-from optimizer.auditing.figures import is_kind_of_card, is_operand
-from optimizer.auditing.measures import Measure, shown
+from optimizer.auditing.figure_roles import is_kind_of_card, not_taken
+from optimizer.auditing.measures import Measure
 from optimizer.auditing.refutable import relation_of
-from optimizer.auditing.scored.judge import RECENT
 from optimizer.auditing.scored.local import local_figures
 from optimizer.auditing.sentences import Sentence
 from optimizer.auditing.situations import about, without_compared
 from optimizer.auditing.topics.classifier import topics_of
-from optimizer.auditing.topics.ledger import Topic, topics
+from optimizer.auditing.topics.ledger import topics
 from optimizer.auditing.topics.refutable import may_be_wrong
 from optimizer.results.audit import Claim
 
@@ -41,13 +40,11 @@ LIKELY_FORECAST = 0.15
 
 def judge_topics(sentence: Sentence, context: Context, own: Situation, taken: set[str]) -> Iterator[Claim]:
     """The figures of a sentence that are not ``taken`` (judged before, as written)."""
-    recent = tuple(s for s in context.recent if 0 <= sentence.statement.line - s.statement.line <= 3)[-RECENT:]
-    for measure in sentence.measures:
-        repeated = sum(other.text == measure.text for other in sentence.measures) > 1
-        if (measure.text not in taken or repeated) and not is_operand(sentence.text, measure):
-            said = _judge(sentence, measure, context, own, recent)
-            if said is not None:
-                yield said
+    recent = context.before(sentence)
+    for measure in not_taken(sentence, taken):
+        said = _judge(sentence, measure, context, own, recent)
+        if said is not None:
+            yield said
 
 
 def _judge(
@@ -75,7 +72,7 @@ def _judge(
         topic = right[0][1]
         said = relation_of(sentence, measure) == "=" or topic.limit
         if said and sum(p for p, _ in right) >= PROBABLE:
-            return _claim(
+            return ledger_claim(
                 sentence, measure, topic, next(v for v in worth[topic.id] if measure.says(v, topic.near)), True
             )
         return None
@@ -94,11 +91,4 @@ def _judge(
     if not may_be_wrong(sentence, measure, first, meant):
         return None
     near = min(worth[first.id], key=lambda one: abs(one - measure.value))
-    return _claim(sentence, measure, first, near if first.unit in ("W", "money/h") else worth[first.id][0], False)
-
-
-def _claim(sentence: Sentence, measure: Measure, topic: Topic, value: float, right: bool) -> Claim:
-    expected = shown(value, topic.unit)
-    reason = f"{topic.title}: {expected}" + ("." if right else f", not {measure.text}.")
-    reason = reason[0].upper() + reason[1:]
-    return figure_claim(sentence, "confirmed" if right else "refuted", reason, measure, expected, topic.id)
+    return ledger_claim(sentence, measure, first, near if first.unit in ("W", "money/h") else worth[first.id][0], False)

@@ -9,7 +9,7 @@ from optimizer.auditing.coverage import CAPACITY, CARRIES, explained
 from optimizer.auditing.implied_units import speaks_of_money
 from optimizer.auditing.kinds import OF_A_KIND_OF_LAYER, WAYS
 from optimizer.auditing.measures import Measure
-from optimizer.auditing.refutable import is_result, relation_of
+from optimizer.auditing.refutable import is_result, relation_of, speaks_of_strategy
 from optimizer.auditing.scored.classes import Word, words_in
 from optimizer.auditing.scored.judge import OFTEN_MEASURED, RECEIVED
 from optimizer.auditing.scored.scores import is_beside
@@ -22,7 +22,6 @@ _COMPARED = re.compile(
     r"|mehr|weniger|schneller|höher|niedriger|de plus|de moins|plus|moins|cheaper|günstiger)\b",
     re.IGNORECASE,
 )
-_OF_STRATEGY = re.compile(r"\b(?:tp|pp|dp|ep|gpus_used|weights_gpu|kv_token_gpu|kv_split)\b")
 _OF_CARD = re.compile(
     r"\b(?:GPUs?|cards?|accelerators?|boards?|devices?|Karten?|cartes?)\s(?:of|with|at|zu je|zu|mit je|mit|de|à|avec)\s$",
     re.IGNORECASE,
@@ -89,9 +88,9 @@ def may_be_wrong(sentence: Sentence, measure: Measure, topic: Topic, meant: Abou
     if (relation_of(sentence, measure) != "=" and not topic.limit and not over) or _COMPARED.match(text[measure.end :]):
         return False
     formulas = " ".join(topic.values)
-    if any(one.degrees is None for one in meant.situations) and _OF_STRATEGY.search(formulas):
+    if any(one.degrees is None for one in meant.situations) and speaks_of_strategy(formulas):
         return False
-    if sentence.has("hypothetical") and not (meant.named_strategy and _OF_STRATEGY.search(formulas)):
+    if sentence.has("hypothetical") and not (meant.named_strategy and speaks_of_strategy(formulas)):
         return False
     if (
         any(
