@@ -18,6 +18,7 @@ from optimizer.facts.cluster_side_by_side import (
 )
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.side_by_side import TENTHS
+from optimizer.questions.both_parts import FEWEST_SOLVED, NEAR_MS, least_alone, terms_of_parts, times_of_both, weighted
 from optimizer.questions.cluster_pools import solve_cluster_pools
 from optimizer.questions.inventory import solve_inventory
 from optimizer.questions.serving import NEITHER
@@ -39,10 +40,6 @@ MOST_SOLVED = 24
 """Splits that are solved; where the bounds leave more, the least bound of the others is stated."""
 MOST_SOLVED_GPUS = 1_024
 """GPUs of all splits that are solved: those of hundreds of GPUs take seconds each."""
-FEWEST_SOLVED = 4
-"""Of however many GPUs."""
-NEAR_MS = 2e-5
-"""Better by less than this is equal."""
 
 Chosen = InventoryAnswer | ClusterPoolsAnswer
 
@@ -163,11 +160,6 @@ def _value(answer: Chosen) -> float | None:
     return math.inf if answer.objective is None else answer.objective.value
 
 
-def weighted(split: ClusterSplit, joint: float, pools: float) -> float:
-    """A mean over all requests, from those of either part."""
-    return (split.tenths * joint + (TENTHS - split.tenths) * pools) / TENTHS
-
-
 def _alone(
     problem: InventoryProblem, chosen: Chosen, found: _ClusterSplitSearch, seen: ClusterSplitsSeen | None
 ) -> Chosen:
@@ -210,7 +202,7 @@ def _together(
     seen: ClusterSplitsSeen | None,
 ) -> ClusterSideBySideAnswer:
     sure = seen is not None and not seen.open and chosen.status in ("optimal", "infeasible")
-    bound = best.value if sure else min(best.value, found.least_open, _least_alone(chosen))
+    bound = best.value if sure else min(best.value, found.least_open, least_alone(chosen))
     prices = best.joint.price_per_hour, best.pools.metrics.price_per_hour if best.pools.metrics is not None else None
     answer = ClusterSideBySideAnswer(
         problem=problem.name,
@@ -238,13 +230,6 @@ def _together(
     )
 
 
-def _least_alone(chosen: Chosen) -> float:
-    """ms below which neither kind alone is: nothing is known of it where the search of one ended with nothing."""
-    if chosen.objective is not None:
-        return chosen.objective.bound
-    return math.inf if chosen.status == "infeasible" else 0.0
-
-
 def groups_divided(problem: InventoryProblem, split: ClusterSplit) -> tuple[GroupDivided, ...]:
     """Nodes and GPUs of every group that either part has."""
     found = []
@@ -258,11 +243,9 @@ def groups_divided(problem: InventoryProblem, split: ClusterSplit) -> tuple[Grou
 def terms_on(split: ClusterSplit, joint: InventoryAnswer, pools: ClusterPoolsAnswer) -> dict[str, float]:
     """What either part adds to the objective of both, ms a request; what rounding up to whole milliseconds adds is a term."""
     assert joint.objective is not None and pools.objective is not None
-    share, rest = split.tenths / TENTHS, 1 - split.tenths / TENTHS
-    terms = {f"joint {name}": value * share for name, value in joint.objective.terms.items()}
     rounding = joint.objective.value - sum(joint.objective.terms.values())
-    terms["joint rounding"] = rounding * share
-    return terms | {f"pools {name}": value * rest for name, value in pools.objective.terms.items()}
+    rounded = replace(joint.objective, terms={**joint.objective.terms, "rounding": rounding})
+    return terms_of_parts(split, rounded, pools.objective)
 
 
 def metrics_on(
@@ -272,15 +255,8 @@ def metrics_on(
     first, second = inventory_figures(joint), pools.metrics
     assert second is not None and joint.reliability is not None
     share, rest = split.tenths / TENTHS, 1 - split.tenths / TENTHS
-
-    def slower(name: str) -> float | None:
-        both = getattr(first, name), getattr(second, name)
-        return None if None in both else max(both)
-
-    means = first.request_mean_ms, second.request_mean_ms
     return SideBySideMetrics(
-        **{name: slower(name) for name in ("ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "tpot_p99_ms")},
-        request_mean_ms=None if None in means else weighted(split, *means),  # type: ignore[arg-type]
+        **times_of_both(split, first, second),
         tokens_per_s=problem.workload.requests_per_s * problem.workload.output_tokens,
         peak_tokens_per_s=min((joint.peak_tokens_per_s or 0.0) / share, second.peak_tokens_per_s / rest),
         max_request_rate=min((first.max_request_rate or 0.0) / share, second.max_request_rate / rest),

@@ -18,6 +18,7 @@ from optimizer.facts.side_by_side import (
     unit_gpus,
     units_of,
 )
+from optimizer.questions.both_parts import FEWEST_SOLVED, NEAR_MS, least_alone, terms_of_parts, times_of_both, weighted
 from optimizer.questions.pools import solve_pools
 from optimizer.questions.serving import NEITHER
 from optimizer.questions.uniform import solve as solve_joint
@@ -35,10 +36,6 @@ MOST_SOLVED_GPUS = 20_480
 """GPUs of all splits that are solved: those of thousands of GPUs take seconds each."""
 MOST_REFUTED_GPUS = 4_096
 """The same while nothing is feasible: there every candidate of both parts is gone through."""
-FEWEST_SOLVED = 4
-"""Of however many GPUs."""
-NEAR_MS = 2e-5
-"""Better by less than this is equal: both parts round up to whole nanoseconds."""
 
 Chosen = Answer | PoolsAnswer
 
@@ -141,11 +138,6 @@ def _proved(answer: Answer | PoolsAnswer) -> bool:
     return answer.status in ("optimal", "infeasible") and answer.verification.passed
 
 
-def weighted(split: BesideSplit, joint: float, pools: float) -> float:
-    """A mean over all requests, from those of either part."""
-    return (split.tenths * joint + (TENTHS - split.tenths) * pools) / TENTHS
-
-
 def _alone(problem: Problem, chosen: Chosen, found: _SplitSearch, seen: BesideSplitsSeen | None) -> Chosen:
     """One kind alone, with what is known of both side by side."""
     every, objective = sum(1 for _ in splits_of(problem)), chosen.objective
@@ -196,7 +188,7 @@ def _together(
     settled = seen is not None and not seen.open
     assert best.joint.objective is not None and best.pools.objective is not None
     sure = settled and chosen.status in ("optimal", "infeasible")
-    alone = _least_alone(chosen)
+    alone = least_alone(chosen)
     bound = best.value if sure else min(best.value, found.least_open, alone)
     terms = terms_of_both(best.split, best.joint, best.pools)
     answer = SideBySideAnswer(
@@ -216,19 +208,10 @@ def _together(
     return replace(answer, explanation=(*answer.explanation, *_sentences(problem, answer, chosen, found)))
 
 
-def _least_alone(chosen: Chosen) -> float:
-    """ms below which neither kind alone is: nothing is known of it where the search of one ended with nothing."""
-    if chosen.objective is not None:
-        return chosen.objective.bound
-    return math.inf if chosen.status == "infeasible" else 0.0
-
-
 def terms_of_both(split: BesideSplit, joint: Answer, pools: PoolsAnswer) -> dict[str, float]:
     """What either part adds to the objective of both, ms a request."""
     assert joint.objective is not None and pools.objective is not None
-    share, rest = split.tenths / TENTHS, 1 - split.tenths / TENTHS
-    terms = {f"joint {name}": value * share for name, value in joint.objective.terms.items()}
-    return terms | {f"pools {name}": value * rest for name, value in pools.objective.terms.items()}
+    return terms_of_parts(split, joint.objective, pools.objective)
 
 
 def metrics_of_both(split: BesideSplit, joint: Answer, pools: PoolsAnswer) -> SideBySideMetrics:
@@ -236,15 +219,8 @@ def metrics_of_both(split: BesideSplit, joint: Answer, pools: PoolsAnswer) -> Si
     first, second = joint.metrics, pools.metrics
     assert first is not None and second is not None
     share, rest = split.tenths / TENTHS, 1 - split.tenths / TENTHS
-
-    def slower(name: str) -> float | None:
-        both = getattr(first, name), getattr(second, name)
-        return None if None in both else max(both)
-
-    means = first.request_mean_ms, second.request_mean_ms
     return SideBySideMetrics(
-        **{name: slower(name) for name in ("ttft_p50_ms", "ttft_p99_ms", "tpot_p50_ms", "tpot_p99_ms")},
-        request_mean_ms=None if None in means else weighted(split, *means),  # type: ignore[arg-type]
+        **times_of_both(split, first, second),
         tokens_per_s=first.tokens_per_s + second.tokens_per_s,
         peak_tokens_per_s=min(first.peak_tokens_per_s / share, second.peak_tokens_per_s / rest),
         max_request_rate=min(first.max_request_rate / share, second.max_request_rate / rest),

@@ -21,8 +21,9 @@ from optimizer.facts.side_by_side import (
     unit_gpus,
     units_of,
 )
+from optimizer.questions.both_parts import NEAR_MS, weighted
 from optimizer.questions.pools import check_pools, refuse
-from optimizer.questions.side_by_side import NEAR_MS, metrics_of_both, terms_of_both, weighted
+from optimizer.questions.side_by_side import metrics_of_both, terms_of_both
 from optimizer.questions.solve import solve
 from optimizer.questions.uniform import check as check_joint
 from optimizer.questions.uniform_steps import quantities_of

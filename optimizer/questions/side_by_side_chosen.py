@@ -12,6 +12,7 @@ from typing import cast
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.facts.problem import Problem
 from optimizer.facts.side_by_side import BesideSplit, joint_part, not_split, pools_part, units_of
+from optimizer.questions.both_parts import NEAR_MS, weighted
 from optimizer.questions.pools_chosen import (
     AnyPoolsProblem,
     BestOf,
@@ -20,7 +21,7 @@ from optimizer.questions.pools_chosen import (
     chosen_pools,
     verified_alone,
 )
-from optimizer.questions.side_by_side import NEAR_MS, most_solved, weighted
+from optimizer.questions.side_by_side import most_solved
 from optimizer.results.answer import Fixed, Verification, all_confirmed
 from optimizer.results.pools import FixedPools
 from optimizer.search.common.clock import Clock

@@ -14,34 +14,18 @@ from optimizer.explain.pools.against import inventory_figures
 from optimizer.render.cluster_pools import cluster_pools_data
 from optimizer.render.frame import STYLES, print_foot, print_sentences, status_words
 from optimizer.render.inventory import inventory_data
+from optimizer.render.side_by_side import mix_data
 from optimizer.render.text import console, model_sentences, rules_lines
-from optimizer.results.answer import SCHEMA_VERSION
 from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
 
 
 def cluster_side_by_side_data(answer: ClusterSideBySideAnswer) -> dict[str, Any]:
     """Everything in an answer as JSON-ready data: each part as ``solve`` prints it by itself."""
-    data = {name: getattr(answer, name) for name in answer.__dataclass_fields__}
-    data["optimum"] = None if answer.optimum is None else _optimum_data(answer.optimum)
-    for name in ("metrics", "objective", "verification", "model"):
-        data[name] = asdict(data[name]) if data[name] is not None else None
-    for name in ("conflicts", "repairs", "explanation", "search_limits"):
-        data[name] = list(data[name])
+    joint, pools = inventory_data(answer.joint), cluster_pools_data(answer.pools)
+    data = mix_data(answer, "cluster_side_by_side", joint, pools, _optimum_data)
     data["groups"] = [asdict(one) for one in answer.groups]
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "kind": "cluster_side_by_side",
-        "strategy": None,
-        "placement": None,
-        "rules": [],
-        "cost_source": "analytic",
-        **data,
-        "label": answer.label,
-        "gpus": answer.gpus,
-        "joint": inventory_data(answer.joint),
-        "pools": cluster_pools_data(answer.pools),
-    }
+    return data
 
 
 def _optimum_data(optimum: Any) -> dict[str, Any]:

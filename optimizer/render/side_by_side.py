@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,20 +15,33 @@ from optimizer.render.frame import STYLES, print_foot, print_sentences, status_w
 from optimizer.render.pools import pools_data
 from optimizer.render.text import console, model_sentences, rules_lines, simulation_sentences, simulation_table
 from optimizer.results.answer import SCHEMA_VERSION, Answer
+from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
 from optimizer.results.side_by_side import SideBySideAnswer
 
 
 def side_by_side_data(answer: SideBySideAnswer) -> dict[str, Any]:
     """Everything in an answer as JSON-ready data: each part as ``solve`` prints it by itself."""
+    return mix_data(answer, "side_by_side", answer_data(answer.joint), pools_data(answer.pools), _optimum_data)
+
+
+def mix_data(
+    answer: SideBySideAnswer | ClusterSideBySideAnswer, kind: str, joint: dict[str, Any], pools: dict[str, Any],
+    optimum_data: Callable[[Any], dict[str, Any]],
+) -> dict[str, Any]:  # fmt: skip
+    """What answers about both say of them, on either kind of hardware, around what each part says by itself.
+
+    Args:
+        optimum_data: of the best answer beside a checked one, of whichever kind.
+    """
     data = {name: getattr(answer, name) for name in answer.__dataclass_fields__}
-    data["optimum"] = None if answer.optimum is None else _optimum_data(answer.optimum)
+    data["optimum"] = None if answer.optimum is None else optimum_data(answer.optimum)
     for name in ("metrics", "objective", "verification", "model"):
         data[name] = asdict(data[name]) if data[name] is not None else None
     for name in ("conflicts", "repairs", "explanation", "search_limits"):
         data[name] = list(data[name])
     return {
         "schema_version": SCHEMA_VERSION,
-        "kind": "side_by_side",
+        "kind": kind,
         "strategy": None,
         "placement": None,
         "rules": [],
@@ -36,8 +49,8 @@ def side_by_side_data(answer: SideBySideAnswer) -> dict[str, Any]:
         **data,
         "label": answer.label,
         "gpus": answer.gpus,
-        "joint": answer_data(answer.joint),
-        "pools": pools_data(answer.pools),
+        "joint": joint,
+        "pools": pools,
     }
 
 

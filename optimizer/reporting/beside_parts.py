@@ -9,6 +9,7 @@ from typing import Any
 from optimizer.render.text import costs_sentence, verification_sentence
 from optimizer.reporting.document import Block, Bullets, Cell, Column, Figure, Section, Table, Text
 from optimizer.reporting.inventory import points
+from optimizer.reporting.key_figures import KEY_FIGURES
 from optimizer.reporting.ledger import Ledger, ms, number, share
 from optimizer.reporting.part import ReportPart
 from optimizer.results.side_by_side import SideBySideMetrics
@@ -162,16 +163,7 @@ def beside_summary(answer: Any, ledger: Ledger) -> Section:
     """Key figures of both, what is said of the answer, and what was verified of the whole and of either part."""
     rows: list[tuple[Cell, ...]] = [
         (words, ledger.figure(name))
-        for name, words in (
-            ("objective", "Expected per request, failures counted"),
-            ("gpus-used", "GPUs in use"),
-            ("ttft_p99_ms", "First token, P99"),
-            ("tpot_p99_ms", "Each further token, P99"),
-            ("max_request_rate", "Largest request rate within all limits"),
-            ("tokens_per_s", "Output tokens per second at the demand"),
-            ("availability", "Requests served, failures counted"),
-            ("price_per_hour", "Price per hour of the GPUs in use"),
-        )
+        for name, words in (("objective", "Expected per request, failures counted"), *KEY_FIGURES)
         if name in ledger
     ]
     columns = (Column("what", "Figure"), Column("value", "Value", right=True))

@@ -11,6 +11,7 @@ from optimizer.render.text import costs_sentence, verification_sentence
 from optimizer.reporting.document import Block, Bullets, Cell, Column, Commands, Section, Table, Text, Verdict
 from optimizer.reporting.folding import facts_gists, folded
 from optimizer.reporting.inventory import placement_section, points, rules_section
+from optimizer.reporting.key_figures import KEY_FIGURES
 from optimizer.reporting.ledger import Ledger, ms, number, share, total
 from optimizer.results.cluster_pools import ClusterPoolsAnswer, ClusterPoolsMetrics
 from optimizer.results.place_pools import ROLES, place_pools
@@ -222,19 +223,7 @@ def summary_section(answer: AnyPoolsAnswer, ledger: Ledger) -> Section:
                 ),
             )
         )  # fmt: skip
-    rows += [
-        (words, ledger.figure(name))
-        for name, words in (
-            ("gpus-used", "GPUs in use"),
-            ("ttft_p99_ms", "First token, P99"),
-            ("tpot_p99_ms", "Each further token, P99"),
-            ("max_request_rate", "Largest request rate within all limits"),
-            ("tokens_per_s", "Output tokens per second at the demand"),
-            ("availability", "Requests served, failures counted"),
-            ("price_per_hour", "Price per hour of the GPUs in use"),
-        )
-        if name in ledger
-    ]
+    rows += [(words, ledger.figure(name)) for name, words in KEY_FIGURES if name in ledger]
     blocks: list[Block] = []
     if rows:
         columns = (Column("what", "Figure"), Column("value", "Value", right=True))

@@ -15,7 +15,17 @@ from optimizer.results.cluster_pools import ClusterPoolsAnswer
 from optimizer.results.cluster_side_by_side import ClusterSideBySideAnswer
 from optimizer.results.inventory import InventoryAnswer, instance_label
 from optimizer.sweeps.nodes import indexed
-from optimizer.sweeps.points import Checked, InventoryFigures, Point, PoolAt, Spec, binding_of, failed
+from optimizer.sweeps.points import (
+    Checked,
+    InventoryFigures,
+    Point,
+    PoolAt,
+    Spec,
+    binding_of,
+    checked_with_parts,
+    failed,
+    why_unanswered,
+)
 
 OnInventory = InventoryAnswer | ClusterPoolsAnswer | ClusterSideBySideAnswer
 _SHARED = (
@@ -121,8 +131,7 @@ def cluster_beside_point(spec: Spec, problem: InventoryProblem, answer: ClusterS
         **{name: getattr(answer.metrics, name) for name in _SHARED},
     )
     served = answer.metrics.tokens_per_s * answer.metrics.availability * 3600 / 1e6
-    price, checked = answer.price_per_hour, answer.verification
-    of_each = [one.verification for one in (answer, answer.joint, answer.pools)]
+    price = answer.price_per_hour
     return Point(
         index=spec.index,
         name=spec.name,
@@ -136,13 +145,8 @@ def cluster_beside_point(spec: Spec, problem: InventoryProblem, answer: ClusterS
         binding=tuple(
             f"{name} {rule}" for name, part in zip(("joint", "pools"), parts, strict=True) for rule in part.binding
         ),
-        said=answer.explanation[0] if answer.status != "optimal" and answer.explanation else "",
-        verification=Checked(
-            all(one.passed for one in of_each),
-            sum(one.checks for one in of_each),
-            checked.optimality,
-            checked.candidates,
-        ),
+        said=why_unanswered(answer),
+        verification=checked_with_parts(answer),
         search_limits=answer.search_limits,
         inventory=figures,
     )
@@ -193,7 +197,7 @@ def _said(answer: InventoryAnswer | ClusterPoolsAnswer) -> str:
     if answer.conflicts:
         every = answer.explanation[0] if answer.explanation and answer.explanation[0].startswith(NEITHER[:-1]) else ""
         return f"{every} {answer.conflicts[0].sentence}".strip()
-    return answer.explanation[0] if answer.status != "optimal" and answer.explanation else ""
+    return why_unanswered(answer)
 
 
 def figures_of(answer: InventoryAnswer) -> InventoryFigures | None:

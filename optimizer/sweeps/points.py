@@ -166,6 +166,22 @@ def point_of_any(
     )
 
 
+def why_unanswered(answer: Any) -> str:
+    """What an answer says first where it is not proved best; "" where it is."""
+    return answer.explanation[0] if answer.status != "optimal" and answer.explanation else ""
+
+
+def checked_with_parts(answer: Any) -> Checked:
+    """What was verified of an answer about joint instances beside pools: the sum, every other split and either part."""
+    of_each = [one.verification for one in (answer, answer.joint, answer.pools)]
+    return Checked(
+        all(one.passed for one in of_each),
+        sum(one.checks for one in of_each),
+        answer.verification.optimality,
+        answer.verification.candidates,
+    )
+
+
 def point_of_both(spec: Spec, problem: Problem, answer: SideBySideAnswer, notes: tuple[str, ...] = ()) -> Point:
     """The point of an answer about joint instances beside pools; rules with little room are named with their part.
 
@@ -174,7 +190,6 @@ def point_of_both(spec: Spec, problem: Problem, answer: SideBySideAnswer, notes:
     joint, pools, metrics = answer.joint.strategy, answer.pools.strategy, answer.metrics
     assert joint is not None and pools is not None
     billed = bill([(problem.hardware, answer.gpus)], metrics.tokens_per_s * metrics.availability)
-    of_each = [one.verification for one in (answer, answer.joint, answer.pools)]
     return Point(
         index=spec.index,
         name=spec.name,
@@ -190,13 +205,8 @@ def point_of_both(spec: Spec, problem: Problem, answer: SideBySideAnswer, notes:
             for part, one in (("joint", answer.joint), ("pools", answer.pools))
             for rule in binding_of(one.rules)
         ),
-        said=answer.explanation[0] if answer.status != "optimal" and answer.explanation else "",
-        verification=Checked(
-            all(one.passed for one in of_each),
-            sum(one.checks for one in of_each),
-            answer.verification.optimality,
-            answer.verification.candidates,
-        ),
+        said=why_unanswered(answer),
+        verification=checked_with_parts(answer),
         search_limits=(*answer.search_limits, *notes),
         side_by_side=BesideAt(answer.label, answer.share, answer.joint_gpus, joint, pools, metrics),
     )
@@ -223,7 +233,7 @@ def point_of_pools(spec: Spec, problem: Problem, answer: PoolsAnswer, notes: tup
         price_per_million_output_tokens=billed.get("price_per_million_output_tokens"),
         binding=binding_of(answer.rules),
         conflict=answer.conflicts[0].rules if answer.conflicts else (),
-        said=answer.explanation[0] if answer.status != "optimal" and answer.explanation else "",
+        said=why_unanswered(answer),
         verification=Checked(checked.passed, checked.checks, checked.optimality, checked.candidates),
         search_limits=(*answer.search_limits, *notes),
         disaggregated=pools,
@@ -252,7 +262,7 @@ def point_of(spec: Spec, problem: Problem, answer: Answer, notes: tuple[str, ...
         price_per_million_output_tokens=metrics.price_per_million_output_tokens if metrics else None,
         binding=binding_of(answer.rules),
         conflict=answer.conflicts[0].rules if answer.conflicts else (),
-        said=answer.explanation[0] if answer.status != "optimal" and answer.explanation else "",
+        said=why_unanswered(answer),
         verification=Checked(checked.passed, checked.checks, checked.optimality, checked.candidates),
         search_limits=(*answer.search_limits, *notes),
     )

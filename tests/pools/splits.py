@@ -8,7 +8,7 @@ from typing import Any
 
 from optimizer.facts.problem import Problem
 from optimizer.facts.side_by_side import BesideSplit, joint_part, pools_part
-from optimizer.questions.side_by_side import weighted
+from optimizer.questions.both_parts import weighted
 from optimizer.questions.uniform_steps import quantities_of
 from optimizer.results.pools import FixedPools
 from optimizer.search.common.clock import Clock

@@ -21,8 +21,9 @@ from optimizer.facts.cluster_side_by_side import (
 )
 from optimizer.facts.inventory import InventoryProblem
 from optimizer.questions import cluster_side_by_side
+from optimizer.questions.both_parts import weighted
 from optimizer.questions.cluster_pools import found_cluster_pools
-from optimizer.questions.cluster_side_by_side import beside_on, least_to_beat, weighted
+from optimizer.questions.cluster_side_by_side import beside_on, least_to_beat
 from optimizer.questions.serving import NOT_BESIDE
 from optimizer.questions.solve import solve
 from optimizer.render.schemas import command_schema

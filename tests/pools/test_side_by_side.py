@@ -20,11 +20,11 @@ from optimizer.facts.errors import ProblemError
 from optimizer.facts.side_by_side import BesideSplit, joint_part, not_split, pools_part, splits_of
 from optimizer.questions import side_by_side
 from optimizer.questions.any_repairs import changed, repairs_of_any
+from optimizer.questions.both_parts import weighted
 from optimizer.questions.check import check
 from optimizer.questions.deploy import deploy
 from optimizer.questions.joint import joint_of
 from optimizer.questions.pools import solve_pools
-from optimizer.questions.side_by_side import weighted
 from optimizer.questions.solve import solve
 from optimizer.questions.uniform import solve as uniform
 from optimizer.render.schemas import command_schema
